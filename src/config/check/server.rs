@@ -1,0 +1,242 @@
+//! `[server]`, `[database]`, `[redis]` and the root secret.
+
+use crate::config::endpoint::{host_and_port, is_host_name};
+use crate::config::fault::Report;
+use crate::config::sections::{Database, Pool, Server, Settings};
+
+const MOST_THREADS: usize = 1024;
+const SHORTEST_SECRET: usize = 32;
+
+pub(super) fn check(settings: &Settings, report: &mut Report) {
+    listeners(&settings.server, report);
+    hosts(&settings.server, report);
+    tls(&settings.server, report);
+    database(&settings.database, report);
+    secret_key(settings, report);
+    redis(settings, report);
+}
+
+fn listeners(server: &Server, report: &mut Report) {
+    if server.threads > MOST_THREADS {
+        let remedy = format!("write at most {MOST_THREADS}, or 0 for one per CPU");
+        report.fault("server.threads", "so many threads help nobody", remedy);
+    }
+    if server.listen.is_empty() {
+        let remedy = "write an address, such as [\"127.0.0.1:8000\"]";
+        report.fault("server.listen", "there is nothing to listen on", remedy);
+    }
+    let clash = |one: &std::net::SocketAddr, other: &std::net::SocketAddr| {
+        let covers = one.ip() == other.ip()
+            || one.is_ipv4() == other.is_ipv4()
+                && (one.ip().is_unspecified() || other.ip().is_unspecified());
+        // Port 0 is another free one each time.
+        one.port() != 0 && one.port() == other.port() && covers
+    };
+    for (index, address) in server.listen.iter().enumerate() {
+        if server.listen[..index].iter().any(|earlier| clash(earlier, address)) {
+            let text = format!("{address} is taken by an address before it");
+            report.element_fault("server.listen", index, text, "leave one of the two out");
+        }
+    }
+    if let Some(telemetry) = &server.telemetry_listen
+        && server.listen.iter().any(|address| clash(address, telemetry))
+    {
+        let text = format!("{telemetry} is taken by server.listen");
+        let remedy = "choose another port, or \"\" for none";
+        report.fault_because("server.telemetry_listen", "server.listen", text, remedy);
+    }
+    for (index, network) in server.trusted_proxies.iter().enumerate() {
+        if network.prefix_len() == 0 {
+            let key = format!("server.trusted_proxies.{index}");
+            report.warn(&key, "every client is believed to be a proxy and can claim any address");
+        }
+    }
+}
+
+fn hosts(server: &Server, report: &mut Report) {
+    for (index, host) in server.allowed_hosts.iter().enumerate() {
+        if host == "*" {
+            let text = "`*` would let any Host header decide where mailed links lead";
+            report.element_fault("server.allowed_hosts", index, text, "name the hosts");
+        } else if host_and_port(host).is_err() {
+            let text = format!("`{host}` is not a host");
+            let remedy = "write a name such as app.example.com, without scheme and path";
+            report.element_fault("server.allowed_hosts", index, text, remedy);
+        }
+    }
+}
+
+fn tls(server: &Server, report: &mut Report) {
+    let Some(tls) = &server.tls else { return };
+    let files = [
+        ("server.tls.certificate", &tls.certificate, "the certificate chain"),
+        ("server.tls.private_key", &tls.private_key, "the private key"),
+    ];
+    for (key, file, what) in files {
+        if file.as_os_str().is_empty() {
+            let remedy = format!("name the PEM file with {what}, or leave [server.tls] out");
+            report.fault(key, "is missing", remedy);
+        }
+    }
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+fn database(database: &Database, report: &mut Report) {
+    let (url, direct) = (database.url.expose(), database.direct_url.expose());
+    if !is_postgres(url) && !url.starts_with("sqlite:") {
+        let remedy = "write sqlite://FILE or postgres://user:password@host/name";
+        report.fault("database.url", "the address names no database that is known", remedy);
+    } else if url.strip_prefix("sqlite:").is_some_and(|file| file.trim_matches('/').is_empty()) {
+        report.fault("database.url", "the address names no file", "write sqlite://portcullis.db");
+    }
+    if !direct.is_empty() && !is_postgres(direct) {
+        let remedy = "write postgres://…, or leave it out";
+        report.fault("database.direct_url", "the address is not one of PostgreSQL", remedy);
+    } else if !direct.is_empty() && !is_postgres(url) {
+        let text = "only PostgreSQL is reached in two ways, and database.url is none";
+        report.fault("database.direct_url", text, "leave it out");
+    }
+    if database.pool == Pool::Transaction && !is_postgres(url) {
+        let text = "only PostgreSQL is reached through PgBouncer, and database.url is none";
+        report.fault("database.pool", text, "leave it out");
+    }
+}
+
+fn secret_key(settings: &Settings, report: &mut Report) {
+    let remedy = "write what `openssl rand -hex 32` prints, the same on every replica, best into a file named by secret_key_file";
+    let length = settings.secret_key.expose().len();
+    if length == 0 && is_postgres(settings.database.url.expose()) {
+        let text = "it is required with PostgreSQL";
+        report.fault_because("secret_key", "database.url", text, remedy);
+    } else if (1..SHORTEST_SECRET).contains(&length) {
+        let text = format!("it is shorter than {SHORTEST_SECRET} bytes");
+        report.fault("secret_key", text, remedy);
+    }
+}
+
+fn redis(settings: &Settings, report: &mut Report) {
+    const SCHEMES: [&str; 8] = [
+        "redis://",
+        "rediss://",
+        "redis+sentinel://",
+        "rediss+sentinel://",
+        "redis+cluster://",
+        "rediss+cluster://",
+        "valkey://",
+        "valkeys://",
+    ];
+    let url = settings.redis.url.expose();
+    if !url.is_empty() && !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
+        let remedy = "write redis://, rediss:// (TLS), redis+sentinel:// or redis+cluster://";
+        report.fault("redis.url", "the address does not tell what kind of server it is", remedy);
+    }
+}
+
+/// Whether a text is an origin, `https://host[:port]`, and nothing more.
+pub(super) fn is_origin(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        !rest.bytes().any(|byte| byte.is_ascii_uppercase())
+            && host_and_port(rest).is_ok_and(|(host, _)| is_host_name(&host) || host.contains(':'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::check::testing::{faulty, warned};
+    use crate::config::sections::Tls;
+
+    const LONG: &str = "0123456789abcdef0123456789abcdef";
+
+    fn changed(change: impl FnOnce(&mut Settings)) -> Settings {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        settings
+    }
+
+    #[test]
+    fn the_defaults_are_good() {
+        assert!(warned(check, &Settings::default()).is_empty());
+    }
+
+    #[test]
+    fn listeners_do_not_take_each_others_place() {
+        for (listen, telemetry, keys) in [
+            (vec!["127.0.0.1:8000", "[::1]:8000"], "127.0.0.1:9464", vec![]),
+            (vec!["127.0.0.1:0", "127.0.0.1:0"], "127.0.0.1:0", vec![]),
+            (vec!["127.0.0.1:1", "127.0.0.1:1"], "127.0.0.1:2", vec!["server.listen"]),
+            (vec!["0.0.0.0:1", "127.0.0.1:1"], "127.0.0.1:2", vec!["server.listen"]),
+            (vec!["127.0.0.1:1"], "127.0.0.1:1", vec!["server.telemetry_listen"]),
+            (vec!["0.0.0.0:1"], "127.0.0.1:1", vec!["server.telemetry_listen"]),
+            (vec![], "127.0.0.1:1", vec!["server.listen"]),
+        ] {
+            let settings = changed(|settings| {
+                settings.server.listen = listen.iter().map(|text| text.parse().unwrap()).collect();
+                settings.server.telemetry_listen = Some(telemetry.parse().unwrap());
+            });
+            assert_eq!(faulty(check, &settings), keys, "{listen:?} {telemetry}");
+        }
+    }
+
+    #[test]
+    fn postgres_needs_a_secret_of_32_bytes() {
+        let settings = |url: &str, secret: &str| {
+            changed(|settings| {
+                settings.database.url = url.into();
+                settings.secret_key = secret.into();
+            })
+        };
+        assert!(faulty(check, &settings("postgres://u:p@h/d", LONG)).is_empty());
+        assert!(faulty(check, &settings("sqlite::memory:", "")).is_empty());
+        assert_eq!(faulty(check, &settings("postgresql://h/d", "")), ["secret_key"]);
+        assert_eq!(faulty(check, &settings("sqlite://f", "short")), ["secret_key"]);
+        assert_eq!(faulty(check, &settings("mysql://h/d", LONG)), ["database.url"]);
+        assert_eq!(faulty(check, &settings("sqlite://", "")), ["database.url"]);
+    }
+
+    #[test]
+    fn what_belongs_to_postgres_is_refused_without_it() {
+        let settings = changed(|settings| {
+            settings.database.pool = Pool::Transaction;
+            settings.database.direct_url = "postgres://h/d".into();
+        });
+        assert_eq!(faulty(check, &settings), ["database.direct_url", "database.pool"]);
+    }
+
+    #[test]
+    fn a_certificate_needs_both_files() {
+        let settings = changed(|settings| {
+            settings.server.tls = Some(Tls { certificate: "cert.pem".into(), ..Tls::default() });
+        });
+        assert_eq!(faulty(check, &settings), ["server.tls.private_key"]);
+    }
+
+    #[test]
+    fn hosts_are_names_and_not_everything() {
+        let settings = changed(|settings| {
+            settings.server.allowed_hosts =
+                ["app.example:8000", "[::1]", "*", "https://a.example"].map(str::to_owned).into();
+        });
+        assert_eq!(faulty(check, &settings), ["server.allowed_hosts", "server.allowed_hosts"]);
+    }
+
+    #[test]
+    fn believing_everybody_is_warned_of() {
+        let settings = changed(|settings| {
+            settings.server.trusted_proxies =
+                vec!["10.0.0.0/8".parse().unwrap(), "::/0".parse().unwrap()];
+        });
+        assert_eq!(warned(check, &settings), ["server.trusted_proxies[1]"]);
+    }
+
+    #[test]
+    fn an_unknown_kind_of_redis_is_refused() {
+        let with = |url: &str| changed(|settings| settings.redis.url = url.into());
+        assert!(faulty(check, &with("rediss://user:pass@h:6380/1")).is_empty());
+        assert_eq!(faulty(check, &with("http://h")), ["redis.url"]);
+    }
+}

@@ -1,0 +1,127 @@
+//! Settings that are read but do nothing yet. One line each; whoever builds a feature deletes
+//! its line.
+
+use serde_json::Value;
+
+use super::fault::Report;
+use super::sections::{Settings, TrustedIssuer};
+
+/// Key (`*`: each element of a list) and what happens instead.
+const PLANNED: &[(&str, &str)] = &[
+    (
+        "server.tls",
+        "TLS is not built yet: the listeners speak plain HTTP, put a proxy with TLS in front",
+    ),
+    ("redis.url", "Redis is not built yet: each replica caches by itself"),
+    ("mail.templates", "own templates are not built yet: mails have the built-in texts"),
+    ("tokens.jwt.leeway", "leeway is not built yet: `exp` is checked without any"),
+    ("tokens.jwt.auth_header_types", "other words are not built yet: JWTs come after `Bearer`"),
+    ("tokens.jwt.user_id_field", "other fields are not built yet: the user claim holds the id"),
+    ("tokens.jwt.user_id_claim", "other names are not built yet: the claim is `user_id`"),
+    ("tokens.jwt.token_type_claim", "other names are not built yet: the claim is `token_type`"),
+    ("tokens.jwt.jti_claim", "other names are not built yet: the claim is `jti`"),
+    (
+        "tokens.jwt.verifying_key",
+        "not used: own tokens are checked by the public halves of tokens.jwt.keys; for others' tokens write public_key_file under [[tokens.jwt.trusted]]",
+    ),
+    (
+        "tokens.jwt.jwk_url",
+        "not used: for others' tokens write jwks_url under [[tokens.jwt.trusted]]",
+    ),
+    (
+        "tokens.jwt.trusted.*.jwks_url",
+        "fetching key sets is not built yet: no token of this issuer will be believed; save the set and write jwks_file",
+    ),
+    ("accounts.login_field", "other fields are not built yet: users log in with their username"),
+    ("accounts.user_id_field", "other fields are not built yet: accounts are shown by their id"),
+    ("accounts.set_password_retype", "`set_password` is not built yet"),
+    ("accounts.set_username_retype", "`set_username` is not built yet"),
+    ("accounts.username_reset_confirm_retype", "`reset_username_confirm` is not built yet"),
+    ("accounts.username_reset_confirm_url", "`reset_username` is not built yet"),
+    ("accounts.hide_users", "looking at other accounts is not built yet"),
+    (
+        "accounts.send_activation_email",
+        "activation is not built yet: accounts are active from the start",
+    ),
+    ("accounts.activation_url", "activation is not built yet"),
+    ("accounts.send_confirmation_email", "this mail is not built yet and will not be sent"),
+    (
+        "accounts.password_changed_email_confirmation",
+        "this mail is not built yet and will not be sent",
+    ),
+    (
+        "accounts.username_changed_email_confirmation",
+        "this mail is not built yet and will not be sent",
+    ),
+    ("accounts.pages", "pages are not built yet: the API is served, without them"),
+    (
+        "identity_headers.assertion",
+        "the assertion is not built yet: the header is removed from requests and not sent",
+    ),
+];
+
+/// Warns of each such setting that was changed.
+pub(super) fn warn(settings: &Settings, report: &mut Report) {
+    let set = plain(settings);
+    let default = plain(&Settings::default());
+    let issuer = plain(&TrustedIssuer::default());
+    for (key, text) in PLANNED {
+        match key.split_once(".*.") {
+            None => {
+                let pointer = pointer(key);
+                if set.pointer(&pointer) != default.pointer(&pointer) {
+                    report.warn(key, *text);
+                }
+            }
+            Some((list, field)) => {
+                let elements = set.pointer(&pointer(list)).and_then(Value::as_array);
+                for (index, element) in elements.into_iter().flatten().enumerate() {
+                    if element.get(field) != issuer.get(field) {
+                        report.warn(&format!("{list}.{index}.{field}"), *text);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn plain(settings: &impl serde::Serialize) -> Value {
+    serde_json::to_value(settings).unwrap_or_default()
+}
+
+fn pointer(key: &str) -> String {
+    format!("/{}", key.replace('.', "/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::shape::Shape;
+
+    #[test]
+    fn every_planned_key_exists() {
+        for (key, _) in PLANNED {
+            assert!(Shape::root().at(&key.replace(".*", "")).is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn only_a_changed_setting_is_warned_of() {
+        let mut report = Report::default();
+        warn(&Settings::default(), &mut report);
+        assert_eq!(report.finish(), Ok(Vec::new()));
+
+        let mut settings = Settings::default();
+        settings.redis.url = "redis://:hunter2@cache".into();
+        settings.tokens.jwt.trusted = vec![
+            TrustedIssuer::default(),
+            TrustedIssuer { jwks_url: "https://sso.example".into(), ..TrustedIssuer::default() },
+        ];
+        let mut report = Report::default();
+        warn(&settings, &mut report);
+        let warnings = report.finish().unwrap();
+        let keys: Vec<_> = warnings.iter().map(|warning| warning.key.as_str()).collect();
+        assert_eq!(keys, ["redis.url", "tokens.jwt.trusted[1].jwks_url"]);
+        assert!(!format!("{warnings:?}").contains("hunter2"));
+    }
+}

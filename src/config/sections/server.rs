@@ -1,0 +1,96 @@
+//! `[server]` and `[mail]`: how the process meets the world.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::forms;
+use crate::config::values::{Period, SecretText};
+
+/// Listeners and the life of the process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Server {
+    /// Addresses for traffic and the API. Default `127.0.0.1:8000`.
+    #[serde(with = "forms::addresses")]
+    #[schemars(with = "Vec<String>")]
+    pub listen: Vec<SocketAddr>,
+    /// Address of `/livez`, `/readyz`, `/startupz` and `/metrics`; empty: none. Default
+    /// `127.0.0.1:9464`.
+    #[serde(with = "forms::address_or_none")]
+    #[schemars(with = "String")]
+    pub telemetry_listen: Option<SocketAddr>,
+    /// Worker threads; 0: one for each CPU that the process may use.
+    pub threads: usize,
+    /// Networks of proxies whose `X-Forwarded-*` headers are believed. Default: none.
+    #[serde(with = "forms::networks")]
+    #[schemars(with = "Vec<String>")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Hosts that mailed links may follow; empty: the listen addresses and localhost.
+    pub allowed_hosts: Vec<String>,
+    /// Where the API is served. Default `/auth`.
+    pub auth_prefix: String,
+    /// Where the gateway's own end points are served. Default `/_portcullis`.
+    pub reserved_prefix: String,
+    /// How long to keep serving, not ready, before the listeners close. Default 0s.
+    pub shutdown_delay: Period,
+    /// How long requests in flight may take to end after that. Default 30s.
+    pub drain_timeout: Period,
+    /// Certificate of the traffic listeners; none: plain HTTP.
+    pub tls: Option<Tls>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8000))],
+            telemetry_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
+            threads: 0,
+            trusted_proxies: Vec::new(),
+            allowed_hosts: Vec::new(),
+            auth_prefix: "/auth".to_owned(),
+            reserved_prefix: "/_portcullis".to_owned(),
+            shutdown_delay: Period::seconds(0),
+            drain_timeout: Period::seconds(30),
+            tls: None,
+        }
+    }
+}
+
+/// A certificate with its key. Read again when the files change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(extend("required" = ["certificate", "private_key"]))]
+pub struct Tls {
+    /// PEM file with the certificate chain, the server's own first.
+    pub certificate: PathBuf,
+    /// PEM file with the private key.
+    pub private_key: PathBuf,
+}
+
+/// Outgoing mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Mail {
+    /// `log:`, `file:DIR`, `smtp://user:password@host:port` or `smtps://…`. Default `log:`.
+    pub url: SecretText,
+    /// Sender, as `Name <address>`. Default `Portcullis <noreply@localhost>`.
+    pub from: String,
+    /// Folder with templates that replace the built-in ones; empty: none.
+    #[serde(with = "forms::path_or_none")]
+    #[schemars(with = "String")]
+    pub templates: Option<PathBuf>,
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        Self {
+            url: "log:".into(),
+            from: "Portcullis <noreply@localhost>".to_owned(),
+            templates: None,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Where the truth is kept: users, logins, keys, the numbered log and the outbox.
+//!
+//! The only module that knows sqlx. It offers whole transactions (record + log entry +
+//! mail together), durable before they answer, with a time limit of 3 s on each. It must not
+//! know what a password, a JWT or an HTTP request is, nor decide who may do what.
+//!
+//! In reading order: `handle` opens the store; `users`, `names`, `profile`, `passwords`,
+//! `groups`, `logins`, `opaque`, `ended`, `log`, `outbox`, `keys`, `meta` and `compaction` hold
+//! its transactions by subject; below them `db` and `query` are the narrow waist over the two
+//! databases, which `sqlite`, `postgres` and `migrations` set up.
+//!
+//! A call that fails with [`StoreError::Unavailable`] may all the same have been done, if the
+//! answer was lost on its way. Whoever repeats it finds out: the name is taken, the token has
+//! ended.
+
+mod handle;
+
+mod users;
+
+mod names;
+
+mod profile;
+
+mod passwords;
+
+mod groups;
+
+mod logins;
+
+mod opaque;
+
+mod ended;
+
+mod log;
+
+mod outbox;
+
+mod keys;
+
+mod meta;
+
+mod compaction;
+
+mod db;
+
+mod query;
+
+mod errors;
+
+mod sqlite;
+
+mod postgres;
+
+mod migrations;
+
+mod folder;
+
+pub use compaction::Compaction;
+pub use errors::{Field, StoreError};
+pub use handle::{DatabaseOptions, Store};
+pub use keys::{KeyState, SigningKey};
+pub use log::Cursor;
+pub use names::NameRules;
+pub use opaque::{NewOpaque, OpaqueLogin, OpaqueRow};
+pub use outbox::{Mail, NewMail};
+pub use passwords::PasswordChange;
+pub use profile::{Flags, ProfileChange};
+pub use users::{Changed, NewUser};

@@ -1,0 +1,57 @@
+//! The servers that tests run against, and a database of its own in them for each test.
+//!
+//! `make test` starts them and says where they are. It is the only one who does: a test that
+//! found no server would otherwise have to be skipped, and nobody would notice.
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+/// Holds the URL of a PostgreSQL server in which databases may be made.
+const POSTGRES: &str = "PORTCULLIS_TEST_POSTGRES";
+
+/// A fresh PostgreSQL database. [`PostgresDatabase::remove`] ends it; one that a failed test
+/// leaves behind ends with the server.
+pub(crate) struct PostgresDatabase {
+    server: String,
+    name: String,
+}
+
+impl PostgresDatabase {
+    pub(crate) async fn create() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
+        let Ok(server) = std::env::var(POSTGRES) else {
+            panic!("{POSTGRES} is not set: run `make test`, which starts PostgreSQL");
+        };
+        let name = format!("test_{}", random_name());
+        run(&server, &format!("CREATE DATABASE {name}")).await;
+        Self { server, name }
+    }
+
+    /// Where the database is, for a client.
+    pub(crate) fn url(&self) -> String {
+        let (base, query) = self.server.split_once('?').unwrap_or((&self.server, ""));
+        let host = base.rfind('/').map_or(base, |end| match &base[..end] {
+            // `postgres://host` has no database to be replaced.
+            scheme if scheme.ends_with('/') => base,
+            server => server,
+        });
+        format!("{host}/{}?{query}", self.name)
+    }
+
+    pub(crate) async fn remove(self) {
+        run(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
+    }
+}
+
+async fn run(server: &str, command: &str) {
+    let mut connection = PgConnection::connect(server)
+        .await
+        .unwrap_or_else(|error| panic!("the server that {POSTGRES} names: {error}"));
+    sqlx::raw_sql(AssertSqlSafe(command)).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+fn random_name() -> String {
+    let mut name = [0; 8];
+    aws_lc_rs::rand::fill(&mut name).unwrap();
+    hex::encode(name)
+}

@@ -1,0 +1,379 @@
+//! Proves credentials: the cache of proved ones first, then keys, records and revocations.
+//!
+//! A known credential costs one digest and one look-up in memory. What is not known is proved
+//! once, however many requests wait for it. Our own trouble is never a refusal: it is said to
+//! be unavailable. It must not know routes or what an identity may do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+
+use crate::clock::Clock;
+use crate::config::{Lifetime, Settings};
+use crate::model::{Timestamp, TokenDigest};
+use crate::store::{OpaqueRow, Store};
+
+use super::credential::Credential;
+use super::digest::token_digest;
+use super::entry::{Entry, Standing};
+use super::flight::Flights;
+use super::imported::Imported;
+use super::judgement::{Inactive, answer, judge_generation, judge_row, judge_user};
+use super::jwt::{self, Claimant, Proof};
+use super::keys::Keys;
+use super::last_used::{LastUsed, LastUsedWriter, last_used};
+use super::opaque::{OpaqueForm, OpaqueTokens};
+use super::outage::{Away, Outage};
+use super::proved::{CredentialKind, Identity, Subject};
+use super::records::{ATTEMPTS, Record, Records};
+use super::rejection::{IdentifyError, JwtFault, Rejection};
+use super::revocation::Revocations;
+use super::ties::{Issued, Ties};
+use super::values::HeaderValues;
+
+/// How many unknown opaque tokens are remembered, and for how long. Apart from the good ones, so
+/// that a flood of guesses cannot drive them out.
+const UNKNOWN_TOKENS: usize = 4096;
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+
+/// Opaque tokens are this long, and nothing else is worth a digest.
+const OPAQUE_LENGTH: usize = 40;
+
+/// Proves credentials: caches, keys, revocation, records.
+pub struct Authenticator {
+    pub(super) clock: Clock,
+    pub(super) store: Store,
+    pub(super) keys: Arc<Keys>,
+    pub(super) revocations: Arc<Revocations>,
+    pub(super) outage: Arc<Outage>,
+    pub(super) policy: Policy,
+    opaque: Arc<OpaqueTokens>,
+    records: Records,
+    last_used: LastUsed,
+    entries: Cache<TokenDigest, Arc<Entry>>,
+    unknown: Cache<TokenDigest, Timestamp>,
+    look_ups: Flights<TokenDigest, Result<Option<Arc<OpaqueRow>>, Away>>,
+    imported: Imported,
+}
+
+/// What the settings say about credentials.
+pub(super) struct Policy {
+    token_ttl: Duration,
+    idle_timeout: Option<Duration>,
+    access_lifetime: Duration,
+    pub(super) inactive: Inactive,
+    pub(super) check_password_mark: bool,
+    pub(super) strict_revocation: bool,
+    pub(super) blacklist: bool,
+}
+
+impl From<Away> for IdentifyError {
+    fn from(_: Away) -> Self {
+        Self::Unavailable
+    }
+}
+
+impl Authenticator {
+    /// The writer wants to be run beside the listeners: it notes when opaque tokens were used.
+    #[must_use]
+    pub fn new(
+        settings: &Settings,
+        store: Store,
+        clock: Clock,
+        keys: Arc<Keys>,
+        opaque: Arc<OpaqueTokens>,
+        revocations: Arc<Revocations>,
+    ) -> (Self, LastUsedWriter) {
+        let jwt = &settings.tokens.jwt;
+        let policy = Policy {
+            token_ttl: *settings.cache.token_ttl,
+            idle_timeout: match settings.tokens.opaque.idle_timeout {
+                Lifetime::Never => None,
+                Lifetime::For(idle) => Some(idle),
+            },
+            access_lifetime: *jwt.access_lifetime,
+            inactive: if jwt.check_user_is_active { Inactive::Refused } else { Inactive::Pass },
+            check_password_mark: jwt.check_revoke_token,
+            strict_revocation: jwt.strict_revocation,
+            blacklist: jwt.blacklist_after_rotation,
+        };
+        let outage = Arc::new(Outage::new("identity"));
+        let (last_used, writer) =
+            last_used(store.clone(), Arc::clone(&outage), policy.idle_timeout);
+        let records = Records::new(
+            settings,
+            store.clone(),
+            clock.clone(),
+            Arc::clone(&revocations),
+            Arc::clone(&outage),
+        );
+        let authenticator = Self {
+            clock,
+            store,
+            keys,
+            revocations,
+            outage,
+            policy,
+            opaque,
+            records,
+            last_used,
+            entries: Cache::new(settings.cache.tokens.max(1)),
+            unknown: Cache::new(UNKNOWN_TOKENS),
+            look_ups: Flights::new(),
+            imported: Imported::new(),
+        };
+        (authenticator, writer)
+    }
+
+    /// Proves a credential. No I/O for one that was seen before.
+    ///
+    /// # Errors
+    /// Why it is not good, or that this cannot be found out at present.
+    pub async fn identify(
+        &self,
+        credential: Credential<'_>,
+    ) -> Result<Arc<Identity>, IdentifyError> {
+        let now = self.clock.now();
+        if !self.revocations.is_fresh(now) {
+            // Anything may have ended that we have not heard of.
+            return Err(IdentifyError::Unavailable);
+        }
+        let (token, kind) = match credential {
+            Credential::Opaque(token) if token.len() != OPAQUE_LENGTH => {
+                return Err(Rejection::UnknownToken.into());
+            }
+            Credential::Opaque(token) => (token, CredentialKind::Opaque),
+            Credential::Jwt(token) if token.len() > jwt::LONGEST => {
+                return Err(JwtFault::Invalid.into());
+            }
+            Credential::Jwt(token) => (token, CredentialKind::Jwt),
+        };
+        let digest = token_digest(token);
+        let held = self.entries.get(&digest).filter(|entry| entry.identity.kind == kind);
+        let standing = held.as_ref().map(|entry| entry.standing(&self.revocations, now));
+        match (held, standing) {
+            (Some(entry), Some(Standing::Good)) => Ok(Arc::clone(&entry.identity)),
+            (_, Some(Standing::Over(rejection))) => {
+                // A JWT that ran out stays: its next use costs no signature either.
+                if rejection != Rejection::Jwt(JwtFault::Expired) {
+                    self.entries.remove(&digest);
+                }
+                Err(rejection.into())
+            }
+            // Boxed: the future of the way above stays small.
+            (Some(entry), Some(Standing::Due)) => {
+                Box::pin(self.confirm(credential, digest, entry)).await
+            }
+            (held, _) => {
+                let proof = held.and_then(|entry| entry.proof.clone());
+                Box::pin(self.prove(credential, digest, proof)).await
+            }
+        }
+    }
+
+    /// Forgets what is cached of a credential (after its logout).
+    pub fn forget(&self, credential: Credential<'_>) {
+        let (Credential::Opaque(token) | Credential::Jwt(token)) = credential;
+        self.entries.remove(&token_digest(token));
+    }
+
+    /// Proves an entry anew; with the database away it stays good, for nothing that ended is
+    /// unknown to us as long as the log is read.
+    async fn confirm(
+        &self,
+        credential: Credential<'_>,
+        digest: TokenDigest,
+        entry: Arc<Entry>,
+    ) -> Result<Arc<Identity>, IdentifyError> {
+        let proved = self.prove(credential, digest, entry.proof.clone()).await;
+        if !matches!(proved, Err(IdentifyError::Unavailable)) {
+            return proved;
+        }
+        let now = self.clock.now();
+        match entry.standing(&self.revocations, now) {
+            Standing::Over(rejection) => Err(rejection.into()),
+            Standing::Good | Standing::Due if self.revocations.is_fresh(now) => {
+                Ok(Arc::clone(&entry.identity))
+            }
+            Standing::Good | Standing::Due | Standing::Outdated => proved,
+        }
+    }
+
+    /// Proves a credential and remembers it if it is good. Forged ones are never remembered.
+    async fn prove(
+        &self,
+        credential: Credential<'_>,
+        digest: TokenDigest,
+        proof: Option<Arc<Proof>>,
+    ) -> Result<Arc<Identity>, IdentifyError> {
+        let proved = match credential {
+            Credential::Opaque(token) => self.prove_opaque(token, digest).await,
+            Credential::Jwt(token) => self.prove_jwt(token, proof).await,
+        };
+        match proved {
+            Ok(entry) => {
+                let identity = Arc::clone(&entry.identity);
+                self.entries.insert(digest, Arc::new(entry));
+                Ok(identity)
+            }
+            Err(error) => {
+                if error != IdentifyError::Unavailable {
+                    self.entries.remove(&digest);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn prove_opaque(&self, token: &str, digest: TokenDigest) -> Result<Entry, IdentifyError> {
+        match self.opaque.form(token) {
+            OpaqueForm::Minted => {}
+            OpaqueForm::Imported if self.imported_may_exist().await? => {}
+            OpaqueForm::Imported | OpaqueForm::Malformed => {
+                return Err(Rejection::UnknownToken.into());
+            }
+        }
+        if self.unknown.get(&digest).is_some_and(|until| self.clock.now() < until) {
+            return Err(Rejection::UnknownToken.into());
+        }
+        for _ in 0..ATTEMPTS {
+            let (epoch, asked) = (self.revocations.epoch(), self.clock.now());
+            let Some(row) = self.look_ups.join(digest, self.look_up(digest)).await? else {
+                self.unknown.insert(digest, asked.plus(UNKNOWN_FOR));
+                return Err(Rejection::UnknownToken.into());
+            };
+            let now = self.clock.now();
+            judge_row(&row, now, self.policy.idle_timeout)?;
+            let record = self.records.remember(&row.user, asked);
+            let ties = Ties {
+                user: Some(row.user.id),
+                issued: Issued::Generation(row.login.generation),
+                login: Some(row.login.id),
+                jti: None,
+            };
+            if let Some(finding) = self.revocations.review(&ties, Some(record.stamp)) {
+                match answer(CredentialKind::Opaque, finding) {
+                    Some(rejection) => return Err(rejection.into()),
+                    // The look-up was overtaken, perhaps because we joined one under way.
+                    None => continue,
+                }
+            }
+            self.last_used.note(row.login.id, row.login.last_used, now);
+            let identity = local(&record, CredentialKind::Opaque, &ties, row.login.expires);
+            let until = asked.plus(self.policy.token_ttl);
+            return Ok(Entry::new(identity, ties, Some(record.stamp), None, until, epoch));
+        }
+        Err(IdentifyError::Unavailable)
+    }
+
+    async fn prove_jwt(
+        &self,
+        token: &str,
+        proof: Option<Arc<Proof>>,
+    ) -> Result<Entry, IdentifyError> {
+        let proof = if let Some(proof) = proof {
+            proof
+        } else {
+            let genuine = jwt::check(&self.keys, token, self.clock.now())?.of_type("access")?;
+            Arc::new(Proof::of(&genuine, self.policy.access_lifetime)?)
+        };
+        for _ in 0..ATTEMPTS {
+            let (epoch, asked) = (self.revocations.epoch(), self.clock.now());
+            if proof.outlives_log {
+                self.ask_whether_ended(&proof.ties).await?;
+            }
+            let record = match &proof.claimant {
+                Claimant::Number(id) => self.records.by_id(*id, proof.generation()).await?,
+                Claimant::Name(name) => self.records.by_name(name).await?,
+                Claimant::Nobody => None,
+                Claimant::Foreign(name) => {
+                    if let Some(finding) = self.revocations.review(&proof.ties, None)
+                        && let Some(rejection) = answer(CredentialKind::Jwt, finding)
+                    {
+                        return Err(rejection.into());
+                    }
+                    let until = asked.plus(self.policy.token_ttl);
+                    let (identity, ties) = (foreign(name, &proof), proof.ties.clone());
+                    return Ok(Entry::new(identity, ties, None, Some(proof), until, epoch));
+                }
+            };
+            let record = record.ok_or(Rejection::UserNotFound)?;
+            let ties = Ties { user: Some(record.stamp.user), ..proof.ties.clone() };
+            judge_user(proof.password_mark.as_deref(), &record, self.policy.inactive)?;
+            if let Some(finding) = self.revocations.review(&ties, Some(record.stamp)) {
+                match answer(CredentialKind::Jwt, finding) {
+                    Some(rejection) => return Err(rejection.into()),
+                    None if self.revocations.outdates(record.stamp) => continue,
+                    // Active again after a cut: the record's generation tells.
+                    None => {}
+                }
+            }
+            judge_generation(&ties, &record)?;
+            let identity = local(&record, CredentialKind::Jwt, &ties, Some(proof.expires));
+            let until = record.read.plus(self.policy.token_ttl);
+            return Ok(Entry::new(identity, ties, Some(record.stamp), Some(proof), until, epoch));
+        }
+        Err(IdentifyError::Unavailable)
+    }
+
+    /// Asks the database whether a token or its login ended, where the log may have forgotten.
+    pub(super) async fn ask_whether_ended(&self, ties: &Ties) -> Result<(), IdentifyError> {
+        if let Some(jti) = &ties.jti
+            && self.outage.note(Box::pin(self.store.token_ended(jti)).await)?
+        {
+            return Err(JwtFault::Blacklisted.into());
+        }
+        if let Some(login) = ties.login
+            && self.outage.note(Box::pin(self.store.login(login)).await)?.is_none()
+        {
+            return Err(JwtFault::Blacklisted.into());
+        }
+        Ok(())
+    }
+
+    async fn look_up(&self, digest: TokenDigest) -> Result<Option<Arc<OpaqueRow>>, Away> {
+        let row = self.outage.note(Box::pin(self.store.opaque(digest)).await)?;
+        Ok(row.map(Arc::new))
+    }
+
+    async fn imported_may_exist(&self) -> Result<bool, Away> {
+        let ask = async { self.outage.note(Box::pin(self.store.has_imported_tokens()).await) };
+        self.imported.may_exist(self.clock.now(), ask).await
+    }
+}
+
+fn local(
+    record: &Record,
+    kind: CredentialKind,
+    ties: &Ties,
+    expires: Option<Timestamp>,
+) -> Identity {
+    Identity {
+        subject: Subject::Local(record.stamp.user),
+        username: record.username.clone(),
+        is_staff: record.is_staff,
+        is_superuser: record.is_superuser,
+        groups: record.groups.clone(),
+        kind,
+        login: ties.login,
+        jti: ties.jti.clone(),
+        expires,
+        values: record.values.clone(),
+    }
+}
+
+fn foreign(name: &str, proof: &Proof) -> Identity {
+    Identity {
+        subject: Subject::Foreign(name.to_owned()),
+        username: name.to_owned(),
+        is_staff: false,
+        is_superuser: false,
+        groups: Vec::new(),
+        kind: CredentialKind::Jwt,
+        login: None,
+        jti: proof.ties.jti.clone(),
+        expires: Some(proof.expires),
+        values: HeaderValues::of_foreigner(name),
+    }
+}

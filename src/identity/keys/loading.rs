@@ -1,0 +1,320 @@
+//! Gathers the keys: the operator's files, the stored and sealed ones, the trusted issuers'.
+//!
+//! Everything that could be wrong with a key is found here, before anything listens. It must
+//! not know how tokens are checked.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::clock::Clock;
+use crate::config::{JwtTokens, SecretText, Settings, TrustedIssuer, TrustedUsers};
+use crate::secret::RootKey;
+use crate::store::{KeyState, SigningKey, Store};
+
+use super::generation::generate;
+use super::table::{Dialect, Issuer, Kid, Users, VerifyingKey, check_unambiguous};
+use super::{KeyError, Keys, Signer, jwks, key_set, pem, seal};
+
+/// Shorter secrets can be guessed from a single token.
+const SHORTEST_SECRET: usize = 32;
+
+type Result<T> = std::result::Result<T, KeyError>;
+
+impl Keys {
+    /// Loads all keys. Where our own algorithm is asymmetric and the settings name no files, the
+    /// key is generated once and kept sealed in the database; replicas that start at the same
+    /// time agree on one.
+    ///
+    /// # Errors
+    /// The first key that cannot be used, or the database's trouble.
+    pub async fn load(
+        settings: &Settings,
+        store: &Store,
+        root: &RootKey,
+        clock: &Clock,
+    ) -> Result<Self> {
+        let jwt = &settings.tokens.jwt;
+        let algorithm = parse(&jwt.algorithm)?;
+        let own = if algorithm.family() == AlgorithmFamily::Hmac {
+            vec![own_secret(jwt, algorithm)?]
+        } else if jwt.keys.is_empty() {
+            stored_keys(store, root, clock, algorithm).await?
+        } else {
+            own_files(jwt, algorithm).await?
+        };
+        let mut trusted = Vec::new();
+        for issuer in &jwt.trusted {
+            trusted.extend(trusted_keys(jwt, issuer).await?);
+        }
+        Self::assemble(jwt, own, trusted)
+    }
+
+    /// Our own keys in order, the first of them signs; then everybody else's.
+    pub(in crate::identity) fn assemble(
+        jwt: &JwtTokens,
+        own: Vec<OwnKey>,
+        mut trusted: Vec<VerifyingKey>,
+    ) -> Result<Self> {
+        let issuer = Arc::new(Issuer {
+            name: (!jwt.issuer.is_empty()).then(|| jwt.issuer.clone()),
+            audience: jwt.audience.clone(),
+            users: Users::Own,
+            user_claim: jwt.user_id_claim.clone(),
+            dialect: Dialect::SimpleJwt,
+        });
+        let mut signing = None;
+        let mut table: Vec<VerifyingKey> = Vec::new();
+        for key in own {
+            let default = !table.iter().any(|known| known.algorithm == key.algorithm);
+            let kid = match key.kid {
+                Some(name) => Kid::Named { name, default },
+                None => Kid::Nameless,
+            };
+            if signing.is_none() {
+                let key = key.signing.ok_or_else(|| KeyError::Unusable {
+                    which: key.origin.clone(),
+                    reason: "the first key signs, and this one is public".to_owned(),
+                })?;
+                signing = Some(Signer {
+                    algorithm: parse(&jwt.algorithm)?,
+                    header: header(&jwt.algorithm, &kid),
+                    key,
+                });
+            }
+            table.push(VerifyingKey {
+                algorithm: key.algorithm,
+                kid,
+                issuer: Arc::clone(&issuer),
+                key: key.verifying,
+                public: key.public,
+                origin: key.origin,
+            });
+        }
+        let signing = signing.ok_or(KeyError::Generation)?;
+        let key_set = key_set(&table);
+        table.append(&mut trusted);
+        check_unambiguous(&table)?;
+        Ok(Self { table, signing, key_set })
+    }
+}
+
+/// One of our own keys, before it has its place in the table.
+pub(in crate::identity) struct OwnKey {
+    algorithm: Algorithm,
+    kid: Option<String>,
+    /// None: it only checks.
+    signing: Option<EncodingKey>,
+    verifying: DecodingKey,
+    public: Option<jsonwebtoken::jwk::Jwk>,
+    origin: String,
+}
+
+impl OwnKey {
+    fn from_pair(pair: pem::KeyPair, origin: String) -> Self {
+        Self {
+            algorithm: pair.algorithm,
+            kid: Some(pair.thumbprint),
+            signing: Some(pair.signing),
+            verifying: pair.verifying,
+            public: Some(pair.public),
+            origin,
+        }
+    }
+}
+
+fn parse(algorithm: &str) -> Result<Algorithm> {
+    algorithm.parse().map_err(|_| KeyError::UnknownAlgorithm(algorithm.to_owned()))
+}
+
+/// The header of our tokens. Of shared secrets exactly simplejwt's.
+fn header(algorithm: &str, kid: &Kid) -> String {
+    let header = match kid.name() {
+        Some(kid) => serde_json::json!({"alg": algorithm, "kid": kid, "typ": "JWT"}),
+        None => serde_json::json!({"alg": algorithm, "typ": "JWT"}),
+    };
+    URL_SAFE_NO_PAD.encode(header.to_string())
+}
+
+pub(in crate::identity) fn own_secret(jwt: &JwtTokens, algorithm: Algorithm) -> Result<OwnKey> {
+    let origin = "tokens.jwt.signing_key".to_owned();
+    let secret = long_enough(&jwt.signing_key, &origin)?;
+    Ok(OwnKey {
+        algorithm,
+        kid: None,
+        signing: Some(EncodingKey::from_secret(secret)),
+        verifying: DecodingKey::from_secret(secret),
+        public: None,
+        origin,
+    })
+}
+
+fn long_enough<'a>(secret: &'a SecretText, which: &str) -> Result<&'a [u8]> {
+    let secret = secret.0.expose_secret().as_bytes();
+    if secret.len() < SHORTEST_SECRET {
+        return Err(KeyError::Unusable {
+            which: which.to_owned(),
+            reason: format!("a shared secret has at least {SHORTEST_SECRET} bytes"),
+        });
+    }
+    Ok(secret)
+}
+
+async fn own_files(jwt: &JwtTokens, wanted: Algorithm) -> Result<Vec<OwnKey>> {
+    let mut keys = Vec::new();
+    for path in &jwt.keys {
+        let (text, which) = (read(path).await?, path.display().to_string());
+        let unusable = |reason| KeyError::Unusable { which: which.clone(), reason };
+        let text = text.expose_secret();
+        let key = if pem::is_public(text) && !keys.is_empty() {
+            let public = pem::any_public_key(text, wanted).map_err(unusable)?;
+            OwnKey {
+                algorithm: public.algorithm,
+                kid: Some(public.thumbprint),
+                signing: None,
+                verifying: public.verifying,
+                public: Some(public.public),
+                origin: which,
+            }
+        } else {
+            let pair = pem::private_key(text, wanted).map_err(unusable)?;
+            if keys.is_empty() && pair.algorithm != wanted {
+                let reason = format!("the first key signs, and this one is not for {wanted:?}");
+                return Err(unusable(reason));
+            }
+            OwnKey::from_pair(pair, which)
+        };
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+async fn stored_keys(
+    store: &Store,
+    root: &RootKey,
+    clock: &Clock,
+    wanted: Algorithm,
+) -> Result<Vec<OwnKey>> {
+    let name = format!("{wanted:?}");
+    let mut stored = store.signing_keys().await?;
+    if !stored.iter().any(|key| key.state == KeyState::Active && key.algorithm == name) {
+        let text = tokio::task::spawn_blocking(move || generate(wanted))
+            .await
+            .map_err(|_| KeyError::Generation)??;
+        let new = sealed(root, clock, wanted, &SecretString::from(text))?;
+        stored = store.ensure_signing_key(new).await?;
+    }
+    opened(root, wanted, stored)
+}
+
+/// Seals a new key for the database.
+pub(in crate::identity) fn sealed(
+    root: &RootKey,
+    clock: &Clock,
+    algorithm: Algorithm,
+    text: &SecretString,
+) -> Result<SigningKey> {
+    let text = text.expose_secret();
+    let pair = pem::private_key(text, algorithm).map_err(|_| KeyError::Generation)?;
+    let (kid, name) = (pair.thumbprint, format!("{algorithm:?}"));
+    let sealed = seal::seal(root, &kid, &name, text.as_bytes())?;
+    Ok(SigningKey { kid, algorithm: name, state: KeyState::Active, sealed, created: clock.now() })
+}
+
+/// Opens the stored keys. The newest active one of the wanted algorithm comes first and signs;
+/// all that are not gone verify, those of other algorithms too.
+pub(in crate::identity) fn opened(
+    root: &RootKey,
+    wanted: Algorithm,
+    mut stored: Vec<SigningKey>,
+) -> Result<Vec<OwnKey>> {
+    stored.retain(|key| key.state != KeyState::Gone);
+    let signs =
+        |key: &SigningKey| key.state == KeyState::Active && key.algorithm == format!("{wanted:?}");
+    // Every replica must come to the same order, whatever the database's.
+    stored.sort_by(|a, b| (signs(b), b.created, &b.kid).cmp(&(signs(a), a.created, &a.kid)));
+    if !stored.first().is_some_and(signs) {
+        return Err(KeyError::Generation);
+    }
+    stored
+        .into_iter()
+        .map(|key| {
+            let plain = seal::open(root, &key.kid, &key.algorithm, &key.sealed)?;
+            let refused = || KeyError::Sealed { kid: key.kid.clone() };
+            let text = SecretString::from(String::from_utf8(plain).map_err(|_| refused())?);
+            let pair = pem::private_key(text.expose_secret(), parse(&key.algorithm)?)
+                .map_err(|_| refused())?;
+            Ok(OwnKey::from_pair(pair, format!("the stored signing key {}", key.kid)))
+        })
+        .collect()
+}
+
+pub(in crate::identity) async fn trusted_keys(
+    jwt: &JwtTokens,
+    trusted: &TrustedIssuer,
+) -> Result<Vec<VerifyingKey>> {
+    let algorithm = parse(&trusted.algorithm)?;
+    let symmetric = algorithm.family() == AlgorithmFamily::Hmac;
+    let issuer = Arc::new(Issuer {
+        name: (!trusted.issuer.is_empty()).then(|| trusted.issuer.clone()),
+        audience: trusted.audience.clone(),
+        users: match trusted.users {
+            TrustedUsers::Claims => Users::Foreign(trusted.name.clone()),
+            // Only simplejwt's claim holds numbers of ours. Anywhere else "42" is a name, and
+            // must not lead to user 42.
+            TrustedUsers::Local if trusted.user_claim == jwt.user_id_claim => Users::LocalById,
+            TrustedUsers::Local => Users::LocalByName,
+        },
+        user_claim: match trusted.users {
+            // The default names our users; foreign ones are known by their subject (RFC 7519).
+            TrustedUsers::Claims if trusted.user_claim == jwt.user_id_claim => "sub".to_owned(),
+            _ => trusted.user_claim.clone(),
+        },
+        // Whoever shares a secret with us is a Django; others need not have simplejwt's claims.
+        dialect: if symmetric { Dialect::SimpleJwt } else { Dialect::Open },
+    });
+    let origin = format!("the trusted issuer {:?}", trusted.name);
+    let unusable = |reason| KeyError::Unusable { which: origin.clone(), reason };
+    let keys = if symmetric {
+        let secret = long_enough(&trusted.secret, &origin)?;
+        vec![(Kid::Any, DecodingKey::from_secret(secret))]
+    } else if let Some(path) = &trusted.public_key_file {
+        let text = read(path).await?;
+        let key = pem::public_key(text.expose_secret(), algorithm).map_err(unusable)?;
+        vec![(Kid::Any, key.verifying)]
+    } else if let Some(path) = &trusted.jwks_file {
+        let text = read(path).await?;
+        let keys = jwks::read(text.expose_secret(), algorithm).map_err(unusable)?;
+        keys.into_iter().map(|(kid, key)| (kid, key.verifying)).collect()
+    } else if trusted.jwks_url.is_empty() {
+        return Err(unusable("it has no key: set public_key_file or jwks_file".to_owned()));
+    } else {
+        tracing::warn!(
+            issuer = trusted.name,
+            "jwks_url is not fetched yet: tokens of this issuer are refused"
+        );
+        Vec::new()
+    };
+    Ok(keys
+        .into_iter()
+        .map(|(kid, key)| VerifyingKey {
+            algorithm,
+            kid,
+            issuer: Arc::clone(&issuer),
+            key,
+            public: None,
+            origin: origin.clone(),
+        })
+        .collect())
+}
+
+async fn read(path: &Path) -> Result<SecretString> {
+    let text = tokio::fs::read_to_string(path)
+        .await
+        .map_err(|source| KeyError::Unreadable { path: path.display().to_string(), source })?;
+    Ok(SecretString::from(text))
+}

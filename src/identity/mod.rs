@@ -1,0 +1,53 @@
+//! Who is asking? Turns a claimed credential into a proved identity.
+//!
+//! Knows token formats, keys and revocation. It must not know routes, HTTP servers or
+//! what the identity will be allowed to do.
+//!
+//! In reading order: a header is read ([`claimed`]), the [`Authenticator`] proves what it
+//! claims and hands on an [`Identity`]; the rest is how tokens are checked, made and ended.
+
+mod credential;
+mod proved;
+mod rejection;
+mod values;
+
+mod authenticator;
+mod entry;
+mod flight;
+mod imported;
+mod last_used;
+mod outage;
+mod records;
+mod refresh;
+mod stop;
+
+mod judgement;
+mod revocation;
+mod ties;
+
+mod claims;
+mod digest;
+mod issuer;
+mod jwt;
+mod keys;
+mod links;
+mod opaque;
+mod token;
+
+#[cfg(test)]
+mod fixtures;
+
+pub use authenticator::Authenticator;
+pub use credential::{Credential, claimed};
+pub use digest::token_digest;
+pub use issuer::{JwtIssuer, RefreshClaims, TokenPair};
+pub use keys::{KeyError, Keys};
+pub use last_used::LastUsedWriter;
+pub use links::Links;
+pub use opaque::{OpaqueForm, OpaqueTokens};
+pub(crate) use outage::Outage;
+pub use proved::{CredentialKind, Identity, Subject};
+pub use rejection::{IdentifyError, JwtFault, Rejection};
+pub use revocation::Revocations;
+pub(crate) use stop::told_to_stop;
+pub use values::HeaderValues;

@@ -1,0 +1,184 @@
+//! What credentials need to know of a user's record, kept in memory for a while.
+//!
+//! One look-up for each user and replica, however many tokens he has. The log says when a
+//! record changed; `cache.token_ttl` bounds how long one is believed without that. Password
+//! hashes are not kept. It must not know what a record is needed for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+use secrecy::ExposeSecret;
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::model::{Timestamp, User, UserId};
+use crate::store::Store;
+
+use super::digest::password_mark;
+use super::flight::Flights;
+use super::outage::{Away, Outage};
+use super::revocation::Revocations;
+use super::ties::Stamp;
+use super::values::HeaderValues;
+
+/// How long it is believed that a user does not exist: an import may bring him.
+const MISSING: Duration = Duration::from_secs(10);
+
+/// A record can be overtaken while it is read, but hardly this often.
+pub(super) const ATTEMPTS: usize = 3;
+
+/// What credentials need to know of a user's record.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) stamp: Stamp,
+    pub(super) username: String,
+    pub(super) is_active: bool,
+    pub(super) is_staff: bool,
+    pub(super) is_superuser: bool,
+    pub(super) groups: Vec<String>,
+    pub(super) cut_at: Option<Timestamp>,
+    /// The claim `hash_password` of tokens made from now on; only with `check_revoke_token`.
+    pub(super) password_mark: Option<String>,
+    pub(super) values: HeaderValues,
+    /// When it was asked for.
+    pub(super) read: Timestamp,
+}
+
+/// Which parts of a record are kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keep {
+    pub(super) unverified_email: bool,
+    pub(super) password_mark: bool,
+}
+
+/// The records in memory, and the way to those that are not.
+pub(super) struct Records {
+    store: Store,
+    clock: Clock,
+    revocations: Arc<Revocations>,
+    outage: Arc<Outage>,
+    cache: Cache<UserId, Slot>,
+    look_ups: Flights<UserId, Result<Option<Arc<Record>>, Away>>,
+    ttl: Duration,
+    keep: Keep,
+}
+
+#[derive(Clone)]
+enum Slot {
+    Known(Arc<Record>),
+    Missing(Timestamp),
+}
+
+impl Record {
+    pub(super) fn of(user: &User, keep: Keep, read: Timestamp) -> Self {
+        Self {
+            stamp: Stamp { user: user.id, generation: user.generation, version: user.version },
+            username: user.username.clone(),
+            is_active: user.is_active,
+            is_staff: user.is_staff,
+            is_superuser: user.is_superuser,
+            groups: user.groups.clone(),
+            cut_at: user.cut_at,
+            password_mark: keep.password_mark.then(|| password_mark(user.password.expose_secret())),
+            values: HeaderValues::of_user(user, keep.unverified_email),
+            read,
+        }
+    }
+}
+
+impl Records {
+    pub(super) fn new(
+        settings: &Settings,
+        store: Store,
+        clock: Clock,
+        revocations: Arc<Revocations>,
+        outage: Arc<Outage>,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            revocations,
+            outage,
+            cache: Cache::new(settings.cache.users.max(1)),
+            look_ups: Flights::new(),
+            ttl: *settings.cache.token_ttl,
+            keep: Keep {
+                unverified_email: settings.identity_headers.unverified_email,
+                password_mark: settings.tokens.jwt.check_revoke_token,
+            },
+        }
+    }
+
+    /// A user's record, if there is such a user. `generation`: one that a token carries; a record
+    /// behind it is read again, for the log may not have reached us yet.
+    pub(super) async fn by_id(
+        &self,
+        id: UserId,
+        generation: Option<i64>,
+    ) -> Result<Option<Arc<Record>>, Away> {
+        let new_enough = |record: &Record| {
+            generation.is_none_or(|generation| record.stamp.generation >= generation)
+        };
+        match self.cache.get(&id) {
+            Some(Slot::Known(record))
+                if self.clock.now().since(record.read) < self.ttl
+                    && !self.revocations.outdates(record.stamp)
+                    && new_enough(&record) =>
+            {
+                return Ok(Some(record));
+            }
+            Some(Slot::Missing(since)) if self.clock.now().since(since) < MISSING.min(self.ttl) => {
+                return Ok(None);
+            }
+            _ => {}
+        }
+        let mut found = None;
+        for _ in 0..ATTEMPTS {
+            // A look-up that we joined may have begun before the change that we know of.
+            let Some(record) = self.look_ups.join(id, self.look_up(id)).await? else {
+                return Ok(None);
+            };
+            let outdated = self.revocations.outdates(record.stamp);
+            if !outdated && new_enough(&record) {
+                return Ok(Some(record));
+            }
+            found = (!outdated).then_some(record);
+        }
+        // A token ahead of the database is for the caller to judge; a log ahead of the database
+        // is nothing to build on.
+        found.map(Some).ok_or(Away)
+    }
+
+    /// A user's record by his name. Tokens of trusted issuers only, so there is no index of names.
+    pub(super) async fn by_name(&self, name: &str) -> Result<Option<Arc<Record>>, Away> {
+        let read = self.clock.now();
+        let user = self.outage.note(Box::pin(self.store.user_by_username(name)).await)?;
+        Ok(user.map(|user| self.remember(&user, read)))
+    }
+
+    /// Keeps a record that was read on the way to something else.
+    pub(super) fn remember(&self, user: &User, read: Timestamp) -> Arc<Record> {
+        let record = Arc::new(Record::of(user, self.keep, read));
+        let newer = |slot: &Slot| match slot {
+            Slot::Known(held) => {
+                (held.stamp.version, held.read) > (record.stamp.version, record.read)
+                    && read.since(held.read) < self.ttl
+            }
+            Slot::Missing(since) => *since > record.read,
+        };
+        if !self.cache.peek(&user.id).is_some_and(|slot| newer(&slot)) {
+            self.cache.insert(user.id, Slot::Known(Arc::clone(&record)));
+        }
+        record
+    }
+
+    async fn look_up(&self, id: UserId) -> Result<Option<Arc<Record>>, Away> {
+        let read = self.clock.now();
+        let user = self.outage.note(Box::pin(self.store.user(id)).await)?;
+        if user.is_none() {
+            self.cache.insert(id, Slot::Missing(read));
+        }
+        Ok(user.map(|user| self.remember(&user, read)))
+    }
+}

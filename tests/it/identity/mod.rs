@@ -1,0 +1,10 @@
+//! Credentials against a real store: who is proved, what ends them, and what happens while the
+//! database is away. The clock stands still unless a test moves it.
+mod replica;
+
+mod background;
+mod ending;
+mod keys;
+mod outage;
+mod proving;
+mod refresh;

@@ -1,0 +1,123 @@
+//! Logging in with a password for a pair of JWTs, refreshing it, asking about one.
+//!
+//! What a token must have to be good is the business of `identity`; here is what follows from
+//! it: login rows, rotation, the time of the last login.
+
+use std::net::IpAddr;
+
+use crate::identity::{IdentifyError, JwtFault, RefreshClaims, Rejection, TokenPair};
+use crate::model::{Login, LoginId, LoginKind, User};
+
+use super::login::{LoginError, Proved, random_bytes};
+use super::{Accounts, Trouble};
+
+/// What a refresh hands out.
+pub struct Refreshed {
+    /// The new access token.
+    pub access: String,
+    /// The refresh token's successor, with `tokens.jwt.rotate_refresh_tokens`.
+    pub refresh: Option<String>,
+}
+
+/// Why a token is not good.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// The token is not good, and why.
+    #[error("the token was rejected")]
+    Rejected(Rejection),
+    /// Our own trouble.
+    #[error(transparent)]
+    Trouble(#[from] Trouble),
+}
+
+impl From<IdentifyError> for RefreshError {
+    fn from(error: IdentifyError) -> Self {
+        match error {
+            IdentifyError::Rejected(rejection) => Self::Rejected(rejection),
+            IdentifyError::Unavailable => Self::Trouble(Trouble::Unavailable),
+        }
+    }
+}
+
+impl Accounts {
+    /// Logs in and hands out a refresh and an access token.
+    ///
+    /// # Errors
+    /// See [`LoginError`].
+    pub async fn log_in_jwt(
+        &self,
+        name: &str,
+        password: &str,
+        address: Option<IpAddr>,
+    ) -> Result<TokenPair, LoginError> {
+        let Proved { user, at } = self.prove_password(name, password, address).await?;
+        let login = self.store_jwt_login(&user).await?;
+        Ok(self.parts.issuer.pair(&user, login, at))
+    }
+
+    /// Hands out a new access token, with rotation also a new refresh token.
+    ///
+    /// # Errors
+    /// The refresh token is not good, or our own trouble.
+    pub async fn refresh(&self, token: &str) -> Result<Refreshed, RefreshError> {
+        let claims = self.parts.authenticator.refresh_token(token).await?;
+        let now = self.parts.clock.now();
+        let settings = &self.settings().tokens.jwt;
+        if !settings.rotate_refresh_tokens {
+            return Ok(Refreshed { access: self.parts.issuer.access(&claims, now), refresh: None });
+        }
+        if settings.blacklist_after_rotation {
+            self.retire(&claims).await?;
+        }
+        let (refresh, successor) = self.parts.issuer.rotated(&claims, now);
+        let access = self.parts.issuer.access(&successor, now);
+        Ok(Refreshed { access, refresh: Some(refresh) })
+    }
+
+    /// Whether a JWT of any type is good.
+    ///
+    /// # Errors
+    /// It is not, or our own trouble.
+    pub async fn verify_jwt(&self, token: &str) -> Result<(), RefreshError> {
+        Ok(self.parts.authenticator.verify_token(token).await?)
+    }
+
+    /// Keeps a row of the login where tokens name it, so that it can be listed and ended.
+    async fn store_jwt_login(&self, user: &User) -> Result<Option<LoginId>, LoginError> {
+        let now = self.parts.clock.now();
+        let settings = &self.settings().tokens.jwt;
+        if !settings.extra_claims.iter().any(|claim| claim == "sid") {
+            if settings.update_last_login {
+                self.parts.store.set_last_login(user.id, now).await.map_err(Trouble::from)?;
+            }
+            return Ok(None);
+        }
+        let id = LoginId(random_bytes());
+        let login = Login {
+            id,
+            user: user.id,
+            kind: LoginKind::Jwt,
+            generation: user.generation,
+            created: now,
+            last_used: now,
+            // A rotated refresh token outlives the first one: such a login has no end of its own.
+            expires: (!settings.rotate_refresh_tokens)
+                .then(|| now.plus(*settings.refresh_lifetime)),
+        };
+        let stored = self.parts.store.log_in_jwt(&login, settings.update_last_login, now).await;
+        if stored.map_err(Trouble::from)? { Ok(Some(id)) } else { Err(LoginError::Refused) }
+    }
+
+    /// A rotated refresh token is good no more. Of several who exchange it at once the store
+    /// lets one win.
+    async fn retire(&self, claims: &RefreshClaims) -> Result<(), RefreshError> {
+        let now = self.parts.clock.now();
+        let ended = self.parts.store.end_token(&claims.jti, Some(claims.user), claims.expires, now);
+        let entries = ended.await.map_err(Trouble::from)?;
+        if entries.is_empty() {
+            return Err(RefreshError::Rejected(Rejection::Jwt(JwtFault::Blacklisted)));
+        }
+        self.announce(&entries);
+        Ok(())
+    }
+}

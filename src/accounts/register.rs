@@ -1,0 +1,116 @@
+//! Registration: a new account.
+//!
+//! The order of the checks is djoser's: the names, then the strength of the password, then
+//! whether it was typed the same twice. Only a registration that passed them all is counted by
+//! the throttle and costs a hash.
+
+use std::net::IpAddr;
+
+use crate::config::Registration as Door;
+use crate::model::User;
+use crate::store::{Field, NewUser, StoreError};
+
+use super::names::{self, NameFault};
+use super::strength::{Person, Weakness, weaknesses};
+use super::throttle::Throttled;
+use super::{Accounts, Trouble};
+
+/// What somebody registers with. Texts as typed, white space around them cut off.
+pub struct Registration<'a> {
+    /// The name wanted.
+    pub username: &'a str,
+    /// Empty for none.
+    pub email: &'a str,
+    /// The password.
+    pub password: &'a str,
+    /// The password again, where the settings want it.
+    pub retyped: Option<&'a str>,
+    /// Where it comes from, for the throttle.
+    pub address: Option<IpAddr>,
+}
+
+/// Why nobody was registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// `accounts.registration = "closed"`.
+    #[error("registration is closed")]
+    Closed,
+    /// Not a username.
+    #[error("the username is not valid")]
+    InvalidUsername(Vec<NameFault>),
+    /// Not an e-mail address.
+    #[error("the e-mail address is not valid")]
+    InvalidEmail(Vec<NameFault>),
+    /// The password is weak.
+    #[error("the password is too weak")]
+    Weak(Vec<Weakness>),
+    /// The two passwords differ.
+    #[error("the passwords differ")]
+    Mismatch,
+    /// Another account has the address (`accounts.unique_email`).
+    #[error("the e-mail address is taken")]
+    EmailTaken,
+    /// The name is taken in its stored form, or was taken in a race.
+    #[error("the account cannot be made under this name")]
+    NameTaken,
+    /// Too many from this address.
+    #[error("too many registrations")]
+    Throttled(Throttled),
+    /// Our own trouble.
+    #[error(transparent)]
+    Trouble(#[from] Trouble),
+}
+
+impl Accounts {
+    /// Whether strangers may register at all.
+    #[must_use]
+    pub fn registration_is_open(&self) -> bool {
+        self.settings().accounts.registration == Door::Open
+    }
+
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// See [`RegisterError`].
+    pub async fn register(&self, new: Registration<'_>) -> Result<User, RegisterError> {
+        if !self.registration_is_open() {
+            return Err(RegisterError::Closed);
+        }
+        let username = names::username(new.username).map_err(RegisterError::InvalidUsername)?;
+        if !new.email.is_empty() {
+            let faults = names::email_faults(new.email);
+            if !faults.is_empty() {
+                return Err(RegisterError::InvalidEmail(faults));
+            }
+        }
+        let email = names::registered_email(new.email);
+        let person = Person { username: &username, first_name: "", last_name: "", email: &email };
+        let similarity = self.settings().accounts.password_similarity;
+        let weak = weaknesses(new.password, Some(&person), similarity);
+        if !weak.is_empty() {
+            return Err(RegisterError::Weak(weak));
+        }
+        if new.retyped.is_some_and(|again| again != new.password) {
+            return Err(RegisterError::Mismatch);
+        }
+        self.parts.throttle.registration(new.address).map_err(RegisterError::Throttled)?;
+
+        let password = self.parts.passwords.hash(new.password).await.map_err(Trouble::from)?;
+        let account = NewUser {
+            username: &username,
+            email: &email,
+            password: &password,
+            is_active: true,
+            is_staff: false,
+            is_superuser: false,
+            email_verified: false,
+        };
+        let now = self.parts.clock.now();
+        let made = self.parts.store.create_user(account, self.name_rules(), None, None, now).await;
+        made.map_err(|error| match error {
+            StoreError::Taken(Field::Username) => RegisterError::NameTaken,
+            StoreError::Taken(Field::Email) => RegisterError::EmailTaken,
+            other => RegisterError::Trouble(Trouble::Store(other)),
+        })
+    }
+}

@@ -1,0 +1,197 @@
+//! What happens to every request of the API, in Django REST framework's order.
+//!
+//! `Accept`, then credentials, then permission, then the method, and only then the handler with
+//! the body. A client without credentials learns 401 and not 405; a stale token is refused even
+//! where none is needed. One driver for all paths keeps that order in one place; an endpoint
+//! only describes itself. It must not know what any handler does.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::header::{ALLOW, CACHE_CONTROL, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode};
+use serde::Serialize;
+
+use crate::identity::{self, IdentifyError, Identity, Rejection, Subject};
+use crate::model::UserId;
+
+use super::ApiParts;
+use super::body::{self, Form};
+use super::caller::Caller;
+use super::failure::Failure;
+use super::negotiation::accepts_json;
+use super::reply::{self, Reply};
+
+/// A handler: what one method of an endpoint does.
+pub(super) type Handler =
+    fn(Arc<ApiParts>, Request) -> Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
+
+/// One path.
+pub(super) struct Endpoint {
+    /// Below the prefix, with its final slash.
+    pub(super) path: &'static str,
+    /// What OPTIONS calls it.
+    pub(super) name: &'static str,
+    /// What OPTIONS says of it.
+    pub(super) description: &'static str,
+    /// Whether the slash may be left out.
+    pub(super) final_slash: FinalSlash,
+    /// Whether `Authorization` is looked at.
+    pub(super) credentials: Credentials,
+    /// What may be done without credentials.
+    pub(super) open: Openness,
+    /// What may be done. HEAD goes where GET goes, OPTIONS goes everywhere.
+    pub(super) handlers: Vec<(Method, Handler)>,
+}
+
+/// What becomes of a path without its final slash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FinalSlash {
+    /// It works the same.
+    Optional,
+    /// It is redirected to the path with the slash.
+    Redirected,
+}
+
+/// What becomes of `Authorization`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Credentials {
+    /// If there are any they must be good, needed or not.
+    Examined,
+    /// Nobody looks.
+    Ignored,
+}
+
+/// What may be done without credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Openness {
+    /// Everything, made-up methods included: they are told 405.
+    Everything,
+    /// These methods; any other is told 401 before it is told 405.
+    Methods(Vec<Method>),
+    /// Nothing.
+    Nothing,
+}
+
+/// A request that may be handled. The body has not been read.
+pub(super) struct Request {
+    /// Who was proved to be asking.
+    pub(super) identity: Option<Arc<Identity>>,
+    /// What the gateway knows.
+    pub(super) caller: Caller,
+    /// The head's header lines.
+    pub(super) headers: HeaderMap,
+    body: Body,
+}
+
+impl Request {
+    /// Reads the body into a form.
+    pub(super) async fn form(self, api: &ApiParts) -> Result<Form, Failure> {
+        let most = api.accounts.settings().limits.auth_body_bytes;
+        let bytes = body::read(self.body, most).await?;
+        body::parse(&self.headers, bytes).await
+    }
+
+    /// The user of ours who is asking.
+    pub(super) fn user(&self) -> Result<UserId, Failure> {
+        match self.identity.as_deref().map(|identity| &identity.subject) {
+            Some(Subject::Local(user)) => Ok(*user),
+            // Known, but no account here: there is nothing to show or to change.
+            Some(Subject::Foreign(_)) => Err(Failure::from(reply::forbidden())),
+            None => Err(Failure::from(reply::rejection(&Rejection::Missing))),
+        }
+    }
+}
+
+impl Endpoint {
+    /// Answers a request, whatever it is.
+    pub(super) async fn answer(&self, api: Arc<ApiParts>, request: http::Request<Body>) -> Reply {
+        let (parts, body) = request.into_parts();
+        let mut reply = match self.handle(api, parts, body).await {
+            Ok(reply) => reply,
+            Err(failure) => failure.into_reply(),
+        };
+        let headers = reply.headers_mut();
+        headers.insert(ALLOW, self.allow());
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        reply::secure(headers);
+        reply
+    }
+
+    async fn handle(&self, api: Arc<ApiParts>, parts: Parts, body: Body) -> Result<Reply, Failure> {
+        if !accepts_json(&parts.headers) {
+            return Err(Failure::from(reply::not_acceptable()));
+        }
+        let identity = self.identify(&api, &parts.headers).await?;
+        if identity.is_none() && !self.is_open_to(&parts.method) {
+            return Err(Failure::from(reply::rejection(&Rejection::Missing)));
+        }
+        if parts.method == Method::OPTIONS {
+            return Ok(self.describe());
+        }
+        let handler = self.handler(&parts.method);
+        let handler =
+            handler.ok_or_else(|| Failure::from(reply::method_not_allowed(&parts.method)))?;
+        let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_default();
+        handler(api, Request { identity, caller, headers: parts.headers, body }).await
+    }
+
+    async fn identify(
+        &self,
+        api: &ApiParts,
+        headers: &HeaderMap,
+    ) -> Result<Option<Arc<Identity>>, Failure> {
+        if self.credentials == Credentials::Ignored {
+            return Ok(None);
+        }
+        let claimed = identity::claimed(headers).map_err(IdentifyError::Rejected)?;
+        match claimed {
+            Some(credential) => Ok(Some(api.authenticator.identify(credential).await?)),
+            None => Ok(None),
+        }
+    }
+
+    fn is_open_to(&self, method: &Method) -> bool {
+        match &self.open {
+            Openness::Everything => true,
+            Openness::Methods(methods) => methods.contains(method),
+            Openness::Nothing => false,
+        }
+    }
+
+    fn handler(&self, method: &Method) -> Option<Handler> {
+        let wanted = if method == Method::HEAD { &Method::GET } else { method };
+        self.handlers.iter().find(|(method, _)| method == wanted).map(|(_, handler)| *handler)
+    }
+
+    /// The methods that are really there.
+    fn allow(&self) -> HeaderValue {
+        let mut methods: Vec<&str> =
+            self.handlers.iter().map(|(method, _)| method.as_str()).collect();
+        if methods.contains(&"GET") {
+            methods.push("HEAD");
+        }
+        methods.push("OPTIONS");
+        HeaderValue::try_from(methods.join(", ")).expect("method names are visible ASCII")
+    }
+
+    /// What OPTIONS answers.
+    fn describe(&self) -> Reply {
+        #[derive(Serialize)]
+        struct Options {
+            name: &'static str,
+            description: &'static str,
+            renders: [&'static str; 1],
+            parses: [&'static str; 3],
+        }
+        let options = Options {
+            name: self.name,
+            description: self.description,
+            renders: [body::JSON],
+            parses: [body::JSON, body::URLENCODED, body::MULTIPART],
+        };
+        reply::json(StatusCode::OK, &options)
+    }
+}

@@ -1,0 +1,31 @@
+//! djoser's face over the accounts: paths, bodies and answers as its clients know them.
+//!
+//! The only place with status codes and with the words of answers. It translates: a request is
+//! read into what a use case of [`crate::accounts`] takes, and what comes back, good or bad, is
+//! written as djoser, Django REST framework and simplejwt write it. It must not decide who may
+//! do what beyond that, nor know how a token or a password is checked.
+//!
+//! Reading order: `routes` (every path), `endpoint` (what happens to every request), `body` and
+//! `fields` (what was sent), the handlers by path (`users`, `recovery`, `token`, `jwt`),
+//! `failure` and `reply` (what is answered).
+
+pub mod caller;
+
+mod routes;
+
+mod endpoint;
+mod negotiation;
+
+mod body;
+mod fields;
+
+mod jwt;
+mod key_set;
+mod recovery;
+mod token;
+mod users;
+
+mod failure;
+pub mod reply;
+
+pub use routes::{ApiParts, router};

@@ -1,0 +1,20 @@
+//! The API by plain calls of its router: no socket, a store of its own for each test.
+//!
+//! The files mirror the paths. Each asserts status and whole body, and for settings marked (*)
+//! both what the product does and what djoser does.
+
+mod world;
+
+mod every_path;
+
+mod users;
+
+mod users_me;
+
+mod reset_password;
+
+mod token;
+
+mod jwt;
+
+mod key_set;

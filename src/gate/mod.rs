@@ -1,0 +1,130 @@
+//! May this request pass? The one place that decides.
+//!
+//! Pure but for asking [`crate::identity`] who is asking: canonical path, routes, access
+//! rules, identity headers. It must not know Pingora, sockets or how refusals are written.
+//!
+//! In reading order: [`Claim`] comes in, [`Target`] and [`Authority`] say what it asks for,
+//! [`RouteTable`] where that leads, the route's rule who may, and [`Judged`] goes out.
+
+mod verdict;
+
+mod escapes;
+mod path;
+mod target;
+
+mod host;
+
+mod choice;
+mod hosts;
+mod reading;
+mod route;
+mod routes;
+
+mod access;
+
+mod headers;
+mod names;
+mod well_known;
+
+mod rules;
+
+mod cors;
+mod forwarded;
+mod request_id;
+
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use self::cors::CorsPolicy;
+pub use self::forwarded::{
+    Arrival, Forwarder, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO,
+    X_REAL_IP, X_REQUEST_ID, client_address,
+};
+pub use self::headers::Strip;
+pub use self::host::Authority;
+pub use self::path::{CanonicalPath, PathFault};
+pub use self::route::{Route, RouteLabel};
+pub use self::routes::{Found, RouteTable};
+pub use self::target::{Target, TargetFault};
+pub use self::verdict::{Claim, Judged, Local, Passage, Presented, Refusal, Verdict};
+
+use self::access::Asking;
+use self::rules::{Admission, Rules};
+use crate::config::Settings;
+use crate::identity::{self, Authenticator, Credential, IdentifyError};
+
+/// Why no gate can be built from the settings. `config` finds these first and says more.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A route that cannot be.
+    #[error("{origin}: {what}")]
+    Route {
+        /// Where it was written.
+        origin: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A name of `identity_headers` that is no header name, or too long.
+    #[error("{0:?} cannot be an identity header")]
+    HeaderName(String),
+    /// `server.auth_prefix` or `server.reserved_prefix` is no path below the root.
+    #[error("{0:?} cannot be a prefix of our own paths")]
+    Prefix(String),
+}
+
+/// Decides. Built from one snapshot of the settings.
+pub struct Gate {
+    rules: Arc<Rules>,
+    authenticator: Arc<Authenticator>,
+}
+
+impl Gate {
+    /// Builds the gate.
+    pub fn new(settings: &Settings, authenticator: Arc<Authenticator>) -> Result<Self, BuildError> {
+        Ok(Self { rules: Arc::new(Rules::new(settings)?), authenticator })
+    }
+
+    /// Judges a request. No I/O unless a credential is seen for the first time.
+    pub async fn judge(&self, claim: &Claim<'_>) -> Judged {
+        let pending = match self.rules.admit(claim) {
+            Admission::Settled(judged) => return judged,
+            Admission::Pending(pending) => pending,
+        };
+        let (presented, asking) = match identity::claimed(claim.headers) {
+            Err(rejection) => (Presented::None, Asking::Rejected(rejection)),
+            Ok(None) => (Presented::None, Asking::Nobody),
+            Ok(Some(credential)) => (presented(credential), self.ask(credential).await),
+        };
+        pending.settle(presented, asking)
+    }
+
+    async fn ask(&self, credential: Credential<'_>) -> Asking {
+        match self.authenticator.identify(credential).await {
+            Ok(identity) => Asking::Proved(identity),
+            Err(IdentifyError::Rejected(rejection)) => Asking::Rejected(rejection),
+            Err(IdentifyError::Unavailable) => Asking::Unknowable,
+        }
+    }
+
+    /// Writes the forwarding headers of whatever passes, and knows clients' addresses.
+    #[must_use]
+    pub fn forwarder(&self) -> &Forwarder {
+        &self.rules.forwarder
+    }
+
+    /// All routes, in the order of the configuration.
+    pub fn routes(&self) -> impl Iterator<Item = &RouteLabel> {
+        self.rules.routes.routes().map(Route::label)
+    }
+}
+
+fn presented(credential: Credential<'_>) -> Presented {
+    match credential {
+        Credential::Opaque(_) => Presented::Opaque,
+        Credential::Jwt(_) => Presented::Jwt,
+    }
+}

@@ -1,0 +1,65 @@
+//! One route, ready for use.
+//!
+//! Where it applies is the table's business ([`super::routes`]); here is what it is called,
+//! whom it lets through and where it leads.
+
+use std::sync::Arc;
+
+use super::BuildError;
+use super::access::Rule;
+use crate::config::{self, Access};
+
+/// A route's stable name for logs and metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteLabel {
+    /// Methods, host and path as configured: `GET example.org/public/`.
+    pub name: String,
+    /// Its place in the configuration, from 0.
+    pub index: usize,
+    /// What it asks for.
+    pub access: Access,
+}
+
+/// A route, ready for use.
+#[derive(Debug)]
+pub struct Route {
+    pub(super) label: RouteLabel,
+    pub(super) rule: Rule,
+    /// None on `deny` only.
+    pub(super) upstream: Option<Arc<str>>,
+    pub(super) forward_credential: bool,
+}
+
+impl Route {
+    pub(super) fn new(index: usize, route: &config::Route) -> Result<Self, BuildError> {
+        let fault =
+            |what: &str| BuildError::Route { origin: route.origin.clone(), what: what.to_owned() };
+        if route.upstream.is_none() && route.access != Access::Deny {
+            return Err(fault("the route has no upstream"));
+        }
+        let rule = Rule::new(route.access, &route.groups)
+            .ok_or_else(|| fault("groups need an identity"))?;
+        Ok(Self {
+            label: RouteLabel { name: label(route), index, access: route.access },
+            rule,
+            upstream: route.upstream.as_deref().map(Arc::from),
+            forward_credential: route.forward_credential,
+        })
+    }
+
+    /// Its stable name.
+    #[must_use]
+    pub fn label(&self) -> &RouteLabel {
+        &self.label
+    }
+}
+
+fn label(route: &config::Route) -> String {
+    let mut name = route.methods.join(",");
+    if !name.is_empty() {
+        name.push(' ');
+    }
+    name.push_str(&route.hosts.join(","));
+    name.push_str(&route.path);
+    name
+}

@@ -1,0 +1,294 @@
+//! What is decided about a request, and the permit that lets it on.
+//!
+//! A [`Passage`] has private fields and is made in this module only, after the rules were
+//! asked: without one there is neither an upstream nor identity headers. It must not know
+//! how a refusal is written.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::headers::{Circumstances, Strip};
+use super::route::{Route, RouteLabel};
+use super::rules::Rules;
+use crate::config::Access;
+use crate::identity::{CredentialKind, Identity, JwtFault, Rejection};
+
+/// A request as it came in, before anything is believed.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// The request target byte for byte: origin-form, absolute-form or `*`.
+    pub target: &'a [u8],
+    /// `Host`, or `:authority`.
+    pub host: Option<&'a str>,
+    /// All headers.
+    pub headers: &'a HeaderMap,
+    /// The connection's peer, `None` on unix sockets.
+    pub peer: Option<IpAddr>,
+}
+
+/// A verdict, and what logs and metrics want to know of it.
+#[derive(Debug)]
+pub struct Judged {
+    /// What becomes of the request.
+    pub verdict: Verdict,
+    /// What kind of credential was looked at.
+    pub presented: Presented,
+    /// Where a refused request was going, and who sent it.
+    pub(super) refused: Option<(RouteRef, Option<Arc<Identity>>)>,
+}
+
+/// What kind of credential was looked at; on anonymous routes none is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presented {
+    /// None, or nobody looked.
+    None,
+    /// An opaque token.
+    Opaque,
+    /// A JWT.
+    Jwt,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Verdict {
+    /// To the upstream, under this permit.
+    Forward(Passage),
+    /// Answered by the gateway itself.
+    Serve(Local),
+    /// Refused.
+    Refuse(Refusal),
+}
+
+/// What the gateway answers itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Local {
+    /// `{auth_prefix}/*`, with the canonical path and query.
+    Api(String),
+    /// `/.well-known/jwks.json`.
+    KeySet,
+    /// Below the reserved prefix, with the canonical path and query.
+    Reserved(String),
+}
+
+/// Why a request does not pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Ambiguous or malformed request: 400, with a reason for the client.
+    BadRequest(&'static str),
+    /// A method that no upstream gets (TRACE, TRACK, CONNECT): 405.
+    Method,
+    /// No route matches: 404.
+    NoRoute,
+    /// 401, in the recorded bodies.
+    Unauthenticated(Rejection),
+    /// 403: known, but not allowed; or the route denies everybody.
+    Forbidden,
+    /// 503 + Retry-After: the credential cannot be checked at present.
+    Unavailable,
+}
+
+/// One route of one snapshot of the rules.
+#[derive(Debug, Clone)]
+pub(super) struct RouteRef {
+    pub(super) rules: Arc<Rules>,
+    pub(super) index: usize,
+}
+
+/// A permit: only the gate makes it; without it there is neither an upstream nor identity headers.
+#[derive(Debug)]
+pub struct Passage {
+    route: RouteRef,
+    upstream: Arc<str>,
+    target: String,
+    rewritten: bool,
+    identity: Option<Arc<Identity>>,
+    circumstances: Circumstances,
+}
+
+// === impl Judged ===
+
+impl Judged {
+    pub(super) fn plain(verdict: Verdict) -> Self {
+        Self { verdict, presented: Presented::None, refused: None }
+    }
+
+    /// The route that matched, also where the request was refused.
+    #[must_use]
+    pub fn route(&self) -> Option<&RouteLabel> {
+        match &self.verdict {
+            Verdict::Forward(passage) => Some(passage.route()),
+            Verdict::Serve(_) | Verdict::Refuse(_) => {
+                self.refused.as_ref().map(|(route, _)| route.get().label())
+            }
+        }
+    }
+
+    /// Who asked, also where he was refused.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        match &self.verdict {
+            Verdict::Forward(passage) => passage.identity(),
+            Verdict::Serve(_) | Verdict::Refuse(_) => {
+                self.refused.as_ref().and_then(|(_, identity)| identity.as_ref())
+            }
+        }
+    }
+
+    /// One word of a closed list for logs and metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match &self.verdict {
+            Verdict::Forward(passage) if passage.identity.is_some() => "authenticated",
+            Verdict::Forward(passage) if passage.route().access == Access::Anonymous => "anonymous",
+            Verdict::Forward(_) => "no_credential",
+            Verdict::Serve(_) => "local",
+            Verdict::Refuse(refusal) => refusal.reason(),
+        }
+    }
+}
+
+// === impl Presented ===
+
+impl Presented {
+    /// `none`, `opaque` or `jwt`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Opaque => "opaque",
+            Self::Jwt => "jwt",
+        }
+    }
+}
+
+impl From<CredentialKind> for Presented {
+    fn from(kind: CredentialKind) -> Self {
+        match kind {
+            CredentialKind::Opaque => Self::Opaque,
+            CredentialKind::Jwt => Self::Jwt,
+        }
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// One word of a closed list for logs and metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "bad_request",
+            Self::Method => "method",
+            Self::NoRoute => "no_route",
+            Self::Unauthenticated(rejection) => rejection_reason(rejection),
+            Self::Forbidden => "forbidden",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+fn rejection_reason(rejection: &Rejection) -> &'static str {
+    match rejection {
+        Rejection::Missing => "no_credential",
+        Rejection::Empty | Rejection::Spaces | Rejection::Repeated => "malformed",
+        Rejection::UnknownToken => "unknown_token",
+        Rejection::InactiveOwner | Rejection::UserInactive => "user_inactive",
+        Rejection::UserNotFound => "user_not_found",
+        Rejection::PasswordChanged => "password_changed",
+        Rejection::Jwt(JwtFault::Expired) => "expired",
+        Rejection::Jwt(JwtFault::Blacklisted) => "revoked",
+        Rejection::Jwt(JwtFault::WrongType) => "wrong_type",
+        Rejection::Jwt(
+            JwtFault::Invalid | JwtFault::NoExpiry | JwtFault::NoId | JwtFault::NoType,
+        )
+        | Rejection::NoUserClaim => "invalid_token",
+    }
+}
+
+// === impl RouteRef ===
+
+impl RouteRef {
+    pub(super) fn get(&self) -> &Route {
+        self.rules.routes.get(self.index)
+    }
+}
+
+// === impl Passage ===
+
+impl Passage {
+    /// `None` if the route leads nowhere.
+    pub(super) fn new(
+        route: RouteRef,
+        target: String,
+        rewritten: bool,
+        identity: Option<Arc<Identity>>,
+        trusted_peer: bool,
+    ) -> Option<Self> {
+        let upstream = route.get().upstream.clone()?;
+        let label = route.get().label();
+        let keeps_authorization =
+            label.access == Access::Anonymous || route.get().forward_credential;
+        let circumstances = Circumstances { trusted_peer, keeps_authorization };
+        Some(Self { route, upstream, target, rewritten, identity, circumstances })
+    }
+
+    /// The name of the upstream.
+    #[must_use]
+    pub fn upstream(&self) -> &str {
+        &self.upstream
+    }
+
+    /// The one target (path and query) that the rules saw and the upstream will see.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Whether [`Passage::target`] differs from what the client sent, so that the request
+    /// line must be changed.
+    #[must_use]
+    pub fn is_rewritten(&self) -> bool {
+        self.rewritten
+    }
+
+    /// Who asks; none on anonymous routes.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.as_ref()
+    }
+
+    /// The route.
+    #[must_use]
+    pub fn route(&self) -> &RouteLabel {
+        self.route.get().label()
+    }
+
+    /// Whether a client's header must not reach the upstream.
+    #[must_use]
+    pub fn strips(&self, name: &HeaderName) -> bool {
+        self.strip(name).is_some()
+    }
+
+    /// Likewise, with the reason.
+    #[must_use]
+    pub fn strip(&self, name: &HeaderName) -> Option<Strip<'_>> {
+        self.route.rules.headers.strip(name, self.circumstances)
+    }
+
+    /// Whether a header of the upstream's answer stays here: nobody but us speaks in our
+    /// names, and who a user is, is no answer to him.
+    #[must_use]
+    pub fn strips_from_answer(&self, name: &HeaderName) -> bool {
+        self.route.rules.headers.is_ours(name)
+    }
+
+    /// The identity headers, to be written last.
+    pub fn identity_headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let headers = &self.route.rules.headers;
+        self.identity.iter().flat_map(|identity| headers.identity_headers(identity))
+    }
+}

@@ -1,0 +1,389 @@
+//! Everything that is counted, under the names of `docs/metrics`.
+//!
+//! One registry of our own, so that tests do not meet. Labels have bounded values only:
+//! names out of the configuration and words of closed lists, never paths or users. It must
+//! not know who scrapes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::{
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, PullingGauge,
+    Registry, TextEncoder,
+};
+
+use super::maker::Maker;
+use super::record::RequestRecord;
+use super::series::RouteSeries;
+
+/// Seconds; OpenTelemetry's, with finer ones below for a proxy's own share.
+const REQUEST_BUCKETS: [f64; 17] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
+    7.5, 10.0,
+];
+
+/// Seconds: from a look into memory to a database in trouble.
+const CHECK_BUCKETS: [f64; 13] =
+    [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
+
+/// All metrics.
+pub struct Metrics {
+    registry: Registry,
+    routes: RouteSeries,
+    in_flight: IntGauge,
+    connections: IntGauge,
+    refused: IntCounterVec,
+    upstream_durations: HistogramVec,
+    upstream_retries: IntCounterVec,
+    upstream_up: IntGaugeVec,
+    checks: HistogramVec,
+    cache_requests: IntCounterVec,
+    identity_requests: IntCounterVec,
+    rate_limited: IntCounterVec,
+    spoofed_headers: IntCounterVec,
+    hash_durations: HistogramVec,
+    hash_queue: IntGauge,
+    hash_rejected: IntCounter,
+    dependency_up: IntGaugeVec,
+}
+
+/// Counts as a request (or connection) under way until it is dropped.
+#[derive(Debug)]
+pub struct InFlight(IntGauge);
+
+impl Metrics {
+    /// Fresh metrics, all at nought.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let make = Maker::default();
+        let answers = ["listener", "route", "method", "code"];
+        let routes = RouteSeries::new(
+            make.counters("http_requests_total", "Requests answered.", &answers),
+            make.histograms(
+                "http_request_duration_seconds",
+                "From the first byte of the head to the last of the answer.",
+                &REQUEST_BUCKETS,
+                &answers,
+            ),
+            make.counters(
+                "auth_decisions_total",
+                "What the gate decided, and why.",
+                &["route", "credential", "decision", "reason", "mode"],
+            ),
+        );
+        let build = make.gauges("build_info", "The version that runs.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let listener = |name, help| make.gauges(name, help, &["listener"]);
+        Arc::new(Self {
+            routes,
+            in_flight: listener("http_requests_in_flight", "Requests under way.")
+                .with_label_values(&["traffic"]),
+            connections: listener("connections", "Connections open.")
+                .with_label_values(&["traffic"]),
+            refused: make.counters(
+                "server_refused_total",
+                "Connections and requests that were refused before the gate saw them.",
+                &["reason"],
+            ),
+            upstream_durations: make.histograms(
+                "upstream_request_duration_seconds",
+                "From the request sent to the answer's head.",
+                &REQUEST_BUCKETS,
+                &["upstream"],
+            ),
+            upstream_retries: make.counters(
+                "upstream_retries_total",
+                "Requests sent once more.",
+                &["upstream"],
+            ),
+            upstream_up: make.gauges(
+                "upstream_up",
+                "1 if some server of it can be reached.",
+                &["upstream"],
+            ),
+            checks: make.histograms(
+                "auth_check_duration_seconds",
+                "How long it took to know who asks, by where it was found out.",
+                &CHECK_BUCKETS,
+                &["credential", "tier"],
+            ),
+            cache_requests: make.counters(
+                "token_cache_requests_total",
+                "Look-ups of credentials.",
+                &["tier", "result"],
+            ),
+            identity_requests: make.counters(
+                "identity_requests_total",
+                "Requests to our own API.",
+                &["endpoint", "outcome"],
+            ),
+            rate_limited: make.counters(
+                "rate_limited_total",
+                "Requests that a throttle refused.",
+                &["policy"],
+            ),
+            spoofed_headers: make.counters(
+                "spoofed_headers_total",
+                "Identity headers of clients that were taken off.",
+                &["header"],
+            ),
+            hash_durations: make.histograms(
+                "password_hash_duration_seconds",
+                "Hashing or checking one password, without waiting.",
+                &REQUEST_BUCKETS,
+                &["algorithm"],
+            ),
+            hash_queue: make.gauge("password_hash_queue_depth", "Passwords waiting."),
+            hash_rejected: make
+                .counter("password_hash_rejected_total", "Passwords that waited too long."),
+            dependency_up: make.gauges(
+                "dependency_up",
+                "1 if the database, Redis or the mail server answers.",
+                &["dependency"],
+            ),
+            registry: make.registry,
+        })
+    }
+
+    /// Counts a finished request.
+    pub fn request(&self, record: &RequestRecord<'_>) {
+        self.routes.count(record);
+    }
+
+    /// A request is under way.
+    #[must_use]
+    pub fn request_started(&self) -> InFlight {
+        InFlight::new(&self.in_flight)
+    }
+
+    /// A connection is open.
+    #[must_use]
+    pub fn connection_opened(&self) -> InFlight {
+        InFlight::new(&self.connections)
+    }
+
+    /// A connection or request was refused before the gate saw it.
+    pub fn refused_by_server(&self, reason: &'static str) {
+        self.refused.with_label_values(&[reason]).inc();
+    }
+
+    /// An upstream answered. Ask once for each upstream and keep the handle.
+    #[must_use]
+    pub fn upstream_duration(&self, upstream: &str) -> Histogram {
+        self.upstream_durations.with_label_values(&[upstream])
+    }
+
+    /// A request is sent to an upstream once more.
+    pub fn upstream_retried(&self, upstream: &str) {
+        self.upstream_retries.with_label_values(&[upstream]).inc();
+    }
+
+    /// Whether some server of an upstream can be reached.
+    pub fn upstream_is_up(&self, upstream: &str, up: bool) {
+        self.upstream_up.with_label_values(&[upstream]).set(i64::from(up));
+    }
+
+    /// Who asks was found out, or not, in this tier: `l1`, `redis`, `db`.
+    pub fn checked(&self, credential: &'static str, tier: &'static str, took: Duration) {
+        self.checks.with_label_values(&[credential, tier]).observe(took.as_secs_f64());
+    }
+
+    /// A cache of credentials was asked; `result` is `hit` or `miss`.
+    pub fn token_cache(&self, tier: &'static str, result: &'static str) {
+        self.cache_requests.with_label_values(&[tier, result]).inc();
+    }
+
+    /// A request to our own API ended.
+    pub fn identity_request(&self, endpoint: &'static str, outcome: &'static str) {
+        self.identity_requests.with_label_values(&[endpoint, outcome]).inc();
+    }
+
+    /// A throttle refused a request.
+    pub fn rate_limited(&self, policy: &'static str) {
+        self.rate_limited.with_label_values(&[policy]).inc();
+    }
+
+    /// A client's identity header was taken off; the name as the gate knows it, not as it
+    /// was sent.
+    pub fn spoofed_header(&self, header: &str) {
+        self.spoofed_headers.with_label_values(&[header]).inc();
+    }
+
+    /// A password was hashed or checked.
+    pub fn password_hashed(&self, algorithm: &'static str, took: Duration) {
+        self.hash_durations.with_label_values(&[algorithm]).observe(took.as_secs_f64());
+    }
+
+    /// A password waits to be hashed.
+    #[must_use]
+    pub fn password_waiting(&self) -> InFlight {
+        InFlight::new(&self.hash_queue)
+    }
+
+    /// A password waited too long.
+    pub fn password_rejected(&self) {
+        self.hash_rejected.inc();
+    }
+
+    /// Whether a dependency answers: `database`, `redis`, `mail`.
+    pub fn dependency_is_up(&self, dependency: &'static str, up: bool) {
+        self.dependency_up.with_label_values(&[dependency]).set(i64::from(up));
+    }
+
+    /// Has the age of the revocation set read at each scrape: a follower that stands still
+    /// would otherwise leave its last good number standing.
+    pub fn watch_revocation_age(&self, age: impl Fn() -> Duration + Send + Sync + 'static) {
+        self.watch(
+            "portcullis_revocation_set_age_seconds",
+            "How long ago the log of revocations was read to its end.",
+            move || age().as_secs_f64(),
+        );
+    }
+
+    /// Has a number read at each scrape. The name in full; the second of a name is dropped.
+    pub fn watch(&self, name: &str, help: &str, read: impl Fn() -> f64 + Send + Sync + 'static) {
+        let gauge = PullingGauge::new(name, help, Box::new(read));
+        let watched = gauge.and_then(|gauge| self.registry.register(Box::new(gauge)));
+        if let Err(error) = watched {
+            tracing::error!(metric = name, %error, "a metric cannot be watched");
+        }
+    }
+
+    /// The text that Prometheus reads (`text/plain; version=0.0.4`).
+    #[must_use]
+    pub fn render(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_else(|error| {
+            tracing::error!(%error, "the metrics cannot be written");
+            String::new()
+        })
+    }
+}
+
+impl InFlight {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::{Decision, sample};
+    use super::*;
+
+    /// The lines of one metric, without comments and buckets.
+    fn lines(metrics: &Metrics, name: &str) -> Vec<String> {
+        let text = metrics.render();
+        let of_it = text.lines().filter(|l| l.starts_with(name) && !l.contains("_bucket"));
+        of_it.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn requests_are_counted_by_route_method_and_code() {
+        let metrics = Metrics::new();
+        metrics.request(&sample());
+        metrics.request(&sample());
+        metrics.request(&RequestRecord { method: "BREW", status: 999, route: None, ..sample() });
+        assert_eq!(
+            lines(&metrics, "portcullis_http_requests_total"),
+            [
+                r#"portcullis_http_requests_total{code="0",listener="traffic",method="_OTHER",route="none"} 1"#,
+                r#"portcullis_http_requests_total{code="200",listener="traffic",method="GET",route="/app"} 2"#,
+            ]
+        );
+        assert_eq!(
+            lines(&metrics, r"portcullis_http_request_duration_seconds")[2..],
+            [
+                r#"portcullis_http_request_duration_seconds_sum{code="200",listener="traffic",method="GET",route="/app"} 0.003"#,
+                r#"portcullis_http_request_duration_seconds_count{code="200",listener="traffic",method="GET",route="/app"} 2"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn decisions_are_counted_by_reason_and_our_own_answers_are_none() {
+        let metrics = Metrics::new();
+        metrics.request(&sample());
+        metrics.request(&RequestRecord { decision: Decision::Deny, reason: "expired", ..sample() });
+        metrics.request(&RequestRecord { decision: Decision::Deny, reason: "expired", ..sample() });
+        metrics.request(&RequestRecord { decision: Decision::Local, reason: "local", ..sample() });
+        assert_eq!(
+            lines(&metrics, "portcullis_auth_decisions_total"),
+            [
+                r#"portcullis_auth_decisions_total{credential="jwt",decision="allow",mode="enforce",reason="authenticated",route="/app"} 1"#,
+                r#"portcullis_auth_decisions_total{credential="jwt",decision="deny",mode="enforce",reason="expired",route="/app"} 2"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_under_way_is_counted_until_it_is_dropped() {
+        let metrics = Metrics::new();
+        let one = metrics.request_started();
+        let two = metrics.request_started();
+        drop(one);
+        let name = "portcullis_http_requests_in_flight";
+        assert_eq!(lines(&metrics, name), [format!("{name}{{listener=\"traffic\"}} 1")]);
+        drop(two);
+        assert_eq!(lines(&metrics, name), [format!("{name}{{listener=\"traffic\"}} 0")]);
+    }
+
+    #[test]
+    fn watched_numbers_are_read_at_each_scrape() {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        let metrics = Metrics::new();
+        let age = Arc::new(AtomicU64::new(1));
+        let read = Arc::clone(&age);
+        metrics.watch_revocation_age(move || Duration::from_secs(read.load(Ordering::SeqCst)));
+        let name = "portcullis_revocation_set_age_seconds";
+        assert_eq!(lines(&metrics, name), [format!("{name} 1")]);
+        age.store(60, Ordering::SeqCst);
+        assert_eq!(lines(&metrics, name), [format!("{name} 60")]);
+    }
+
+    #[test]
+    fn every_metric_has_its_place() {
+        let metrics = Metrics::new();
+        let took = Duration::from_millis(1);
+        metrics.refused_by_server("connections");
+        metrics.upstream_duration("app").observe(0.001);
+        metrics.upstream_retried("app");
+        metrics.upstream_is_up("app", true);
+        metrics.checked("jwt", "l1", took);
+        metrics.token_cache("l1", "hit");
+        metrics.identity_request("token_login", "success");
+        metrics.rate_limited("login_per_account");
+        metrics.spoofed_header("x-forwarded-user");
+        metrics.password_hashed("argon2id", took);
+        let _waiting = metrics.password_waiting();
+        let _open = metrics.connection_opened();
+        metrics.password_rejected();
+        metrics.dependency_is_up("redis", false);
+        let text = metrics.render();
+        for line in [
+            r#"portcullis_server_refused_total{reason="connections"} 1"#,
+            r#"portcullis_upstream_request_duration_seconds_count{upstream="app"} 1"#,
+            r#"portcullis_upstream_retries_total{upstream="app"} 1"#,
+            r#"portcullis_upstream_up{upstream="app"} 1"#,
+            r#"portcullis_auth_check_duration_seconds_count{credential="jwt",tier="l1"} 1"#,
+            r#"portcullis_token_cache_requests_total{result="hit",tier="l1"} 1"#,
+            r#"portcullis_identity_requests_total{endpoint="token_login",outcome="success"} 1"#,
+            r#"portcullis_rate_limited_total{policy="login_per_account"} 1"#,
+            r#"portcullis_spoofed_headers_total{header="x-forwarded-user"} 1"#,
+            r#"portcullis_password_hash_duration_seconds_count{algorithm="argon2id"} 1"#,
+            "portcullis_password_hash_queue_depth 1",
+            "portcullis_password_hash_rejected_total 1",
+            r#"portcullis_connections{listener="traffic"} 1"#,
+            r#"portcullis_dependency_up{dependency="redis"} 0"#,
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+        assert!(text.contains("portcullis_build_info{version=\""));
+    }
+}

@@ -1,0 +1,17 @@
+//! What can be seen from outside: metrics, the request log, our own log.
+//!
+//! Takes finished facts and never decides anything. It must not know gate, API or store:
+//! whoever has something to tell brings it as plain data, without tokens, query values,
+//! bodies or mail addresses.
+
+pub mod logs;
+
+mod maker;
+mod metrics;
+mod record;
+mod request_log;
+mod series;
+
+pub use self::metrics::{InFlight, Metrics};
+pub use self::record::{Decision, RequestRecord};
+pub use self::request_log::RequestLog;

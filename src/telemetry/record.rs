@@ -1,0 +1,91 @@
+//! What is worth knowing of one finished request.
+//!
+//! Filled at the end of each request, read by the metrics and by the request log. It must
+//! not own anything: a request that is neither counted nor logged costs nothing here.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::model::Timestamp;
+
+/// One finished request.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestRecord<'a> {
+    /// When it came in.
+    pub at: Timestamp,
+    /// The method as it was sent.
+    pub method: &'a str,
+    /// The path without its query; whatever follows a `?` is left out of the log.
+    pub path: &'a str,
+    /// The status that was answered; 0 if the client went away before.
+    pub status: u16,
+    /// From the first byte of the head to the last of the answer.
+    pub duration: Duration,
+    /// The connection's peer.
+    pub peer: Option<IpAddr>,
+    /// The client, as far as proxies are trusted.
+    pub client: Option<IpAddr>,
+    /// The request's id.
+    pub request_id: &'a str,
+    /// The route's label, or one of a few names for what we answer ourselves.
+    pub route: Option<&'a str>,
+    /// What was decided.
+    pub decision: Decision,
+    /// Why, in one word of a closed list.
+    pub reason: &'static str,
+    /// What kind of credential was looked at: `jwt`, `opaque` or `none`.
+    pub credential: &'static str,
+    /// The user's number, or `issuer:sub`.
+    pub user_id: Option<&'a str>,
+    /// The user's name.
+    pub user_name: Option<&'a str>,
+    /// The upstream that answered.
+    pub upstream: Option<&'a str>,
+}
+
+/// What became of a request at the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// It went to the upstream.
+    Allow,
+    /// It was refused.
+    Deny,
+    /// It could not be decided: our own trouble.
+    Error,
+    /// We answered it ourselves; nothing was decided.
+    Local,
+}
+
+impl Decision {
+    /// `allow`, `deny`, `error` or `local`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Error => "error",
+            Self::Local => "local",
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) fn sample() -> RequestRecord<'static> {
+    RequestRecord {
+        at: Timestamp::from_micros(1_700_000_000_000_042),
+        method: "GET",
+        path: "/app/x",
+        status: 200,
+        duration: Duration::from_micros(1_500),
+        peer: Some(IpAddr::from([192, 0, 2, 1])),
+        client: Some(IpAddr::from([203, 0, 113, 9])),
+        request_id: "00ff",
+        route: Some("/app"),
+        decision: Decision::Allow,
+        reason: "authenticated",
+        credential: "jwt",
+        user_id: Some("7"),
+        user_name: Some("ada"),
+        upstream: Some("app"),
+    }
+}

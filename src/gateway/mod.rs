@@ -1,0 +1,48 @@
+//! The edge: sockets, HTTP and forwarding. The only module that knows Pingora.
+//!
+//! A connection is accepted (`accept`), each request's head is read as a whole and vetted
+//! (`head`, `vet`) before Pingora parses it, the phases (`phases`) ask the gate, and what has
+//! a passage is forwarded (`forward`, `upstream`). What the gateway answers itself goes to
+//! the API's router in process (`local`). It must not know how the gate decides, how a
+//! credential is proved, or what the bodies of refusals look like.
+
+mod listen;
+mod run;
+
+mod accept;
+mod caps;
+mod conn;
+mod edge;
+mod head;
+mod vet;
+
+mod arrival;
+mod decision;
+mod live;
+mod phases;
+mod record;
+mod request;
+
+mod body;
+mod local;
+mod respond;
+
+mod failure;
+mod forward;
+mod returned;
+mod upstream;
+
+mod health;
+mod probes;
+
+pub use health::{CheckOutcome, Health};
+pub use listen::{BindError, Listeners, bind};
+pub use live::{ErrorReply, Live, RejectionReply, Replies};
+pub use run::{Drained, Gateway};
+pub use upstream::{UpstreamError, Upstreams};
+
+#[cfg(test)]
+#[path = "../../tests/it/raw.rs"]
+mod raw;
+#[cfg(test)]
+mod trial;

@@ -1,0 +1,435 @@
+//! What happens to a request between Pingora's hooks: ask the gate, then serve, refuse or
+//! forward.
+//!
+//! Each hook is short and hands its work to a module of its own. The order that counts: the
+//! decision falls in `request_filter`, before anything is sent; the identity is written in
+//! `upstream_request_filter`, after everything a client could have it removed by. It must not
+//! decide anything itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::arrival::Arrival;
+use super::body;
+use super::decision::{self, Outcome};
+use super::failure::{
+    BODY_TOO_LARGE, Failure, INTERNAL, NO_UPSTREAM, OWN_NO_UPSTREAM, OWN_TOO_LARGE, OWN_TOO_SLOW,
+    failure_of,
+};
+use super::forward;
+use super::live::Live;
+use super::local::{self, LocalLimits, caught};
+use super::record::Recorder;
+use super::request::{Request, arrival, caller, host_of, make_up_for_host};
+use super::respond::{self, After};
+use super::returned;
+use crate::gate::{Claim, Local, Refusal, Verdict, X_REQUEST_ID};
+
+/// Attempts to connect beyond the first, each to another server.
+pub(super) const RETRIES: usize = 2;
+
+/// What may be read of a body that nobody wants, so that its connection can be kept.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// An upload may be slow, but not a drip: after the grace it must have kept this pace, in
+/// bytes a second. (Between two reads there is `limits.body_read_timeout`.)
+const UPLOAD_GRACE: Duration = Duration::from_secs(20);
+const UPLOAD_PACE: u64 = 500;
+
+/// More informational answers than any application sends.
+const MAX_INFORMATIONAL: u32 = 32;
+
+/// The phases.
+pub(super) struct Phases {
+    pub(super) live: Arc<ArcSwap<Live>>,
+    pub(super) recorder: Recorder,
+    /// True: connections are not kept.
+    pub(super) closing: watch::Receiver<bool>,
+}
+
+impl Phases {
+    fn after(&self) -> After {
+        if *self.closing.borrow() { After::Close } else { After::Keep }
+    }
+
+    async fn fail(
+        &self,
+        session: &mut Session,
+        request: &mut Request,
+        failure: Failure,
+    ) -> Result<()> {
+        request.outcome = Outcome::failed(failure);
+        let answer = failed(&request.live, failure);
+        self.answer(session, request, answer, self.after()).await
+    }
+
+    /// An answer of the gateway's own, readable for the scripts of allowed origins.
+    async fn answer(
+        &self,
+        session: &mut Session,
+        request: &Request,
+        mut answer: Response<Bytes>,
+        after: After,
+    ) -> Result<()> {
+        let headers = request.live.cors.headers(&session.req_header().headers);
+        share(answer.headers_mut(), headers);
+        respond::send(session, answer, request.name(), after).await
+    }
+
+    async fn serve(
+        &self,
+        session: &mut Session,
+        request: &mut Request,
+        served: Local,
+    ) -> Result<()> {
+        let head = session.req_header();
+        let target = match served {
+            Local::Api(target) => {
+                if let Some(headers) = request.live.cors.preflight(&head.method, &head.headers) {
+                    let mut answer = Response::new(Bytes::new());
+                    *answer.status_mut() = StatusCode::NO_CONTENT;
+                    share(answer.headers_mut(), headers);
+                    return respond::send(session, answer, request.name(), self.after()).await;
+                }
+                target
+            }
+            Local::Reserved(target) => target,
+            Local::KeySet => "/.well-known/jwks.json".to_owned(),
+        };
+        let settings = &request.live.settings;
+        let limits = LocalLimits {
+            body_bytes: settings.limits.auth_body_bytes,
+            time: settings.limits.auth_timeout.0,
+        };
+        let caller = caller(session, request);
+        match local::ask(session, &request.live.api, &target, caller, limits).await? {
+            Ok(mut answer) => {
+                let headers = request.live.cors.headers(&session.req_header().headers);
+                share(answer.headers_mut(), headers);
+                respond::stream(session, answer, request.name(), self.after()).await
+            }
+            Err(failure) => self.fail(session, request, failure).await,
+        }
+    }
+
+    /// What stands in the way of a request that has a passage.
+    fn hindrance(session: &Session, request: &Request) -> Option<Failure> {
+        let limit = request.live.settings.limits.body_bytes;
+        if request.upstream.is_none() {
+            Some(NO_UPSTREAM)
+        } else if limit > 0 && body::promised(session).is_some_and(|length| length > limit) {
+            Some(BODY_TOO_LARGE)
+        } else {
+            None
+        }
+    }
+
+    /// Prepares the session for being forwarded.
+    fn see_off(session: &mut Session, request: &Request) {
+        if session.is_upgrade_req() {
+            // Reads of the upgraded stream fall under it, too.
+            let idle = request.live.settings.limits.websocket_idle_timeout.0;
+            session.set_read_timeout(Some(idle));
+        }
+        if body::is_awaiting_continue(session) {
+            // The upstream's 100 is no answer; see `response_filter`.
+            session.set_close_on_response_before_downstream_finish(false);
+        }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Phases {
+    type CTX = Request;
+
+    fn new_ctx(&self) -> Request {
+        let arrival = Arrival::current().unwrap_or_else(|| {
+            // Every request comes through the accept loop; without an address it is a stranger.
+            Arc::new(Arrival::new(None, None, "http", self.recorder.clock.now()))
+        });
+        Request::new(self.live.load_full(), arrival, self.recorder.metrics.request_started())
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut Request,
+    ) -> Result<()> {
+        let limits = &request.live.settings.limits;
+        session.set_read_timeout(Some(limits.body_read_timeout.0));
+        session.set_write_timeout(Some(limits.write_timeout.0));
+        session.set_total_drain_timeout(Some(DRAIN_TIME));
+        if session.req_header().version == Version::HTTP_10 {
+            session.set_ignore_info_resp(true);
+            make_up_for_host(session, &request.arrival)?;
+        }
+        if self.after() == After::Close {
+            session.set_keepalive(None);
+        }
+        let headers = &session.req_header().headers;
+        let forwarder = request.live.gate.forwarder();
+        request.client = forwarder.client(request.arrival.peer, headers);
+        request.id = forwarder.request_id(request.arrival.peer, headers);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, request: &mut Request) -> Result<bool> {
+        let live = Arc::clone(&request.live);
+        let judged = {
+            let head = session.req_header();
+            let claim = Claim {
+                method: &head.method,
+                target: head.raw_path(),
+                host: host_of(session),
+                headers: &head.headers,
+                peer: request.arrival.peer,
+            };
+            caught(live.gate.judge(&claim)).await
+        };
+        let Ok(judged) = judged else {
+            self.fail(session, request, INTERNAL).await?;
+            return Ok(true);
+        };
+        request.outcome = Outcome::of(&judged);
+        let judged = request.judged.insert(judged);
+        match &judged.verdict {
+            Verdict::Forward(passage) => {
+                request.upstream = live.upstreams.get(passage.upstream()).cloned();
+                if let Some(failure) = Self::hindrance(session, request) {
+                    self.fail(session, request, failure).await?;
+                    return Ok(true);
+                }
+                Self::see_off(session, request);
+                return Ok(false);
+            }
+            Verdict::Serve(served) => {
+                let served = served.clone();
+                self.serve(session, request, served).await?;
+            }
+            Verdict::Refuse(refusal) => {
+                let answer = decision::answer(refusal, &live.replies);
+                // After a malformed request nobody knows what the next bytes are meant to be.
+                let after = match refusal {
+                    Refusal::BadRequest(_) | Refusal::Method => After::Close,
+                    _ => self.after(),
+                };
+                self.answer(session, request, answer, after).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        request: &mut Request,
+    ) -> Result<Box<HttpPeer>> {
+        let picked = request.upstream.as_ref().and_then(|upstream| upstream.pick(&request.tried));
+        let Some(peer) = picked else { return Err(Error::new(OWN_NO_UPSTREAM)) };
+        let mut http = Box::new(peer.http.clone());
+        if session.is_upgrade_req() {
+            http.options.read_timeout = Some(request.live.settings.limits.websocket_idle_timeout.0);
+        }
+        request.peer = Some(peer);
+        Ok(http)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        request: &mut Request,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        request.tried.extend(request.peer.take());
+        let has_other =
+            request.upstream.as_ref().is_some_and(|upstream| upstream.has_other(&request.tried));
+        // Nothing was sent, so the method does not matter.
+        let is_retried = has_other && request.tried.len() <= RETRIES;
+        error.set_retry(is_retried);
+        if let Some(upstream) = &request.upstream {
+            if is_retried {
+                self.recorder.metrics.upstream_retried(&upstream.name);
+            } else if !has_other {
+                upstream.note(false, &self.recorder.metrics);
+            }
+        }
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream_request: &mut RequestHeader,
+        request: &mut Request,
+    ) -> Result<()> {
+        let Some(passage) = request.passage() else {
+            return Error::e_explain(ErrorType::InternalError, "forwarding without a passage");
+        };
+        let received = session.req_header();
+        let arrival = arrival(request, session);
+        let metrics = &self.recorder.metrics;
+        forward::drop_unanswerable(upstream_request, received.version);
+        forward::write(
+            upstream_request,
+            passage,
+            request.live.gate.forwarder(),
+            &arrival,
+            &request.id,
+            |name| metrics.spoofed_header(name),
+        )?;
+        request.sent = Some(Instant::now());
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        request: &mut Request,
+    ) -> Result<()> {
+        if session.was_upgraded() {
+            return Ok(());
+        }
+        let read = session.body_bytes_read() as u64;
+        let limit = request.live.settings.limits.body_bytes;
+        if limit > 0 && read > limit {
+            return Err(Error::new_down(OWN_TOO_LARGE));
+        }
+        let taken = request.arrival.since.elapsed();
+        if !end_of_stream && taken > UPLOAD_GRACE && read < UPLOAD_PACE * taken.as_secs() {
+            return Err(Error::new_down(OWN_TOO_SLOW));
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        request: &mut Request,
+    ) -> Result<()> {
+        // Pingora compares what both sides wanted, but passes it on where neither did.
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+            return Err(Error::new_up(ErrorType::InvalidHTTPHeader));
+        }
+        if response.status.is_informational() {
+            request.informational += 1;
+            if request.informational > MAX_INFORMATIONAL {
+                return Err(Error::new_up(ErrorType::InvalidHTTPHeader));
+            }
+        }
+        if let Some((upstream, sent)) = request.upstream.as_ref().zip(request.sent.take()) {
+            upstream.durations.observe(sent.elapsed().as_secs_f64());
+            upstream.note(true, &self.recorder.metrics);
+        }
+        let names = &request.live.settings.identity_headers;
+        returned::clean(response, |name| returned::is_ours(names, name));
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        request: &mut Request,
+    ) -> Result<()> {
+        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
+        {
+            return Ok(());
+        }
+        // From here on a body that is still unread ends the connection again.
+        session.set_close_on_response_before_downstream_finish(true);
+        if self.after() == After::Close {
+            session.set_keepalive(None);
+        }
+        response.insert_header(X_REQUEST_ID, request.id.clone())
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        request: &mut Request,
+    ) -> FailToProxy {
+        let Some(failure) = failure_of(error) else {
+            request.outcome = Outcome::new(request.outcome.decision, "client_closed");
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        };
+        request.outcome = Outcome::failed(failure);
+        if failure.status.is_server_error() {
+            // Not the whole error: it may quote what the upstream sent.
+            tracing::warn!(
+                request.id = request.name(),
+                upstream = request.upstream.as_ref().map(|upstream| upstream.name.as_str()),
+                server = request.peer.as_ref().or(request.tried.last()).map(|peer| &*peer.label),
+                error = error.etype().as_str(),
+                "request failed"
+            );
+        }
+        let is_answered = session.response_written().is_some_and(|written| {
+            !written.status.is_informational() || written.status == StatusCode::SWITCHING_PROTOCOLS
+        });
+        if !is_answered {
+            let answer = failed(&request.live, failure);
+            // The client may be gone; there is nobody else to tell.
+            let _ = self.answer(session, request, answer, After::Close).await;
+        }
+        FailToProxy { error_code: failure.status.as_u16(), can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, request: &mut Request) {
+        self.recorder.write(&request.record(session));
+    }
+
+    /// Our own line says more, and without the query.
+    fn suppress_error_log(&self, _: &Session, _: &Request, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Request,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    fn request_summary(&self, session: &Session, request: &Request) -> String {
+        let head = session.req_header();
+        format!("{} {}, request {}", head.method, head.uri.path(), request.name())
+    }
+}
+
+fn failed(live: &Live, failure: Failure) -> Response<Bytes> {
+    let Failure { status, detail, code } = failure;
+    (live.replies.error)(status, detail, code)
+}
+
+/// Adds what scripts of other origins need; a `Vary` that is there stays.
+fn share(to: &mut HeaderMap, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) {
+    for (name, value) in headers {
+        if name == header::VARY {
+            to.append(name, value);
+        } else {
+            to.insert(name, value);
+        }
+    }
+}

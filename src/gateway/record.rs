@@ -1,0 +1,87 @@
+//! One line in the request log and one count in the metrics for each request, also for those
+//! that never got as far as the phases.
+//!
+//! It must not know how lines and counts are kept.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::arrival::Arrival;
+use super::vet::RequestLine;
+use crate::clock::Clock;
+use crate::telemetry::{Decision, Metrics, RequestLog, RequestRecord};
+
+/// Methods and paths of refused requests are anybody's bytes: the log gets this much of them.
+const LOGGED_BYTES: usize = 1024;
+
+/// Writes records.
+#[derive(Clone)]
+pub(super) struct Recorder {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) log: Arc<RequestLog>,
+    pub(super) clock: Clock,
+}
+
+impl Recorder {
+    /// A request that the phases have seen.
+    pub(super) fn write(&self, record: &RequestRecord<'_>) {
+        self.metrics.request(record);
+        self.log.write(record);
+    }
+
+    /// A request that was refused before the phases. `first_line`: as far as it was read.
+    pub(super) fn refused_early(
+        &self,
+        arrival: &Arrival,
+        first_line: &[u8],
+        status: u16,
+        reason: &'static str,
+        request_id: &str,
+    ) {
+        self.metrics.refused_by_server(reason);
+        let line = RequestLine::of(first_line);
+        self.log.write(&RequestRecord {
+            at: arrival.at,
+            method: &printable(line.method),
+            path: &printable(line.path()),
+            status,
+            duration: arrival.since.elapsed(),
+            peer: arrival.peer,
+            client: arrival.peer,
+            request_id,
+            route: None,
+            decision: Decision::Deny,
+            reason,
+            credential: "none",
+            user_id: None,
+            user_name: None,
+            upstream: None,
+        });
+    }
+
+    /// A connection that was not taken. Counted only: a flood must not fill the log.
+    pub(super) fn connection_refused(&self, peer: IpAddr, reason: &'static str) {
+        self.metrics.refused_by_server(reason);
+        tracing::debug!(source.ip = %peer, reason, "connection refused");
+    }
+}
+
+/// Visible ASCII; anything else becomes a dot, so that no line of the log can be forged.
+fn printable(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .take(LOGGED_BYTES)
+        .map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_could_forge_a_log_line_become_dots() {
+        assert_eq!(printable(b"/a\r\nb\x1b\xff"), "/a..b..");
+        assert_eq!(printable(&[b'a'; 5000]).len(), LOGGED_BYTES);
+    }
+}

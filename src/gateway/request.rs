@@ -1,0 +1,135 @@
+//! One request on its way through the phases: what is known of it, and by whom it came.
+//!
+//! It must not decide or write anything.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderValue, header};
+use pingora::Result;
+use pingora::proxy::Session;
+use tokio::time::Instant;
+
+use super::arrival::Arrival;
+use super::decision::Outcome;
+use super::live::Live;
+use super::upstream::{Peer, Upstream};
+use crate::api::caller::Caller;
+use crate::gate::{self, Judged, Passage, Verdict, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+use crate::telemetry::{InFlight, RequestRecord};
+
+/// One request on its way.
+pub(super) struct Request {
+    pub(super) live: Arc<Live>,
+    pub(super) arrival: Arc<Arrival>,
+    pub(super) client: Option<IpAddr>,
+    pub(super) id: HeaderValue,
+    pub(super) judged: Option<Judged>,
+    pub(super) outcome: Outcome,
+    pub(super) upstream: Option<Arc<Upstream>>,
+    pub(super) peer: Option<Arc<Peer>>,
+    /// Could not be connected to.
+    pub(super) tried: Vec<Arc<Peer>>,
+    pub(super) sent: Option<Instant>,
+    pub(super) informational: u32,
+    _in_flight: InFlight,
+}
+
+impl Request {
+    pub(super) fn new(live: Arc<Live>, arrival: Arc<Arrival>, in_flight: InFlight) -> Self {
+        Self {
+            live,
+            arrival,
+            client: None,
+            id: HeaderValue::from_static(""),
+            judged: None,
+            outcome: Outcome::UNDECIDED,
+            upstream: None,
+            peer: None,
+            tried: Vec::new(),
+            sent: None,
+            informational: 0,
+            _in_flight: in_flight,
+        }
+    }
+
+    /// The permit, if it has one.
+    pub(super) fn passage(&self) -> Option<&Passage> {
+        match &self.judged.as_ref()?.verdict {
+            Verdict::Forward(passage) => Some(passage),
+            Verdict::Serve(_) | Verdict::Refuse(_) => None,
+        }
+    }
+
+    /// What logs and metrics want to know at its end.
+    pub(super) fn record<'a>(&'a self, session: &'a Session) -> RequestRecord<'a> {
+        let head = session.req_header();
+        let judged = self.judged.as_ref();
+        let identity = judged.and_then(Judged::identity);
+        RequestRecord {
+            at: self.arrival.at,
+            method: head.method.as_str(),
+            path: head.uri.path(),
+            // 0: the client went away before.
+            status: session.response_written().map_or(0, |written| written.status.as_u16()),
+            duration: self.arrival.since.elapsed(),
+            peer: self.arrival.peer,
+            client: self.client,
+            request_id: self.name(),
+            route: judged.and_then(Judged::route).map(|route| route.name.as_str()),
+            decision: self.outcome.decision,
+            reason: self.outcome.reason,
+            credential: judged.map_or("none", |judged| judged.presented.as_str()),
+            user_id: identity.and_then(|identity| identity.values.user_id.to_str().ok()),
+            user_name: identity.map(|identity| identity.username.as_str()),
+            upstream: self.upstream.as_ref().map(|upstream| upstream.name.as_str()),
+        }
+    }
+
+    /// The request's name as text; it is ASCII by its making.
+    pub(super) fn name(&self) -> &str {
+        self.id.to_str().unwrap_or_default()
+    }
+}
+
+/// Clients of HTTP/1.0 may leave out Host: then it is the address that they came to.
+pub(super) fn make_up_for_host(session: &mut Session, arrival: &Arrival) -> Result<()> {
+    let head = session.req_header_mut();
+    match arrival.local {
+        Some(local) if !head.headers.contains_key(header::HOST) => {
+            head.insert_header(header::HOST, local.to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The vetted Host.
+pub(super) fn host_of(session: &Session) -> Option<&str> {
+    session.req_header().headers.get(header::HOST)?.to_str().ok()
+}
+
+pub(super) fn arrival<'a>(request: &Request, session: &'a Session) -> gate::Arrival<'a> {
+    let Arrival { peer, scheme, .. } = *request.arrival;
+    let host = host_of(session).unwrap_or_default();
+    gate::Arrival { peer, scheme, host, headers: &session.req_header().headers }
+}
+
+/// What the handlers are told: the same that an upstream would be.
+pub(super) fn caller(session: &Session, request: &Request) -> Caller {
+    let arrival = arrival(request, session);
+    let mut caller = Caller {
+        address: request.client,
+        request_id: request.name().to_owned(),
+        scheme: arrival.scheme,
+        host: arrival.host.to_owned(),
+    };
+    for (name, value) in request.live.gate.forwarder().headers(&arrival) {
+        match value.to_str() {
+            Ok("https") if name == X_FORWARDED_PROTO => caller.scheme = "https",
+            Ok("http") if name == X_FORWARDED_PROTO => caller.scheme = "http",
+            Ok(host) if name == X_FORWARDED_HOST => host.clone_into(&mut caller.host),
+            _ => {}
+        }
+    }
+    caller
+}

@@ -1,0 +1,110 @@
+//! Cleans the response head that comes back from an upstream.
+//!
+//! Pingora strips nothing on the way to an HTTP/1 client. What is between the upstream and us
+//! stays there: hop-by-hop headers and the names in which we tell it who asks. It must not
+//! know what the response is about.
+
+use http::{HeaderName, StatusCode, header};
+use pingora::http::ResponseHeader;
+
+use crate::config::IdentityHeaders;
+
+/// RFC 9110, 7.6.1, and those of old proxies. `Transfer-Encoding` is not among them: Pingora
+/// has read the body by it and writes its own framing by it.
+const HOP_BY_HOP: [HeaderName; 5] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::TE,
+    header::UPGRADE,
+];
+
+/// Whether the gateway tells an upstream who asks under this name, or keeps it for itself.
+pub(super) fn is_ours(names: &IdentityHeaders, name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-portcullis-")
+        || [&names.user, &names.user_id, &names.email, &names.groups, &names.assertion]
+            .iter()
+            .any(|ours| name.eq_ignore_ascii_case(ours))
+}
+
+/// Removes what is not for the client. `is_ours`: the names that the gateway writes upstream.
+pub(super) fn clean(response: &mut ResponseHeader, is_ours: impl Fn(&HeaderName) -> bool) {
+    let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
+    let mut gone: Vec<HeaderName> = response
+        .headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| !is_framing(name))
+        .collect();
+    gone.extend(response.headers.keys().filter(|name| is_ours(name)).cloned());
+    gone.extend(HOP_BY_HOP);
+    for name in gone {
+        // The upgrade is what the client asked for.
+        if !(upgraded && name == header::UPGRADE) {
+            response.remove_header(&name);
+        }
+    }
+    // Pingora writes its own, but for an upgrade.
+    if !upgraded {
+        response.remove_header(&header::CONNECTION);
+    }
+}
+
+/// An upstream that nominates these would make its own body unreadable.
+fn is_framing(name: &HeaderName) -> bool {
+    matches!(*name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cleaned(status: u16, lines: &[(&'static str, &'static str)]) -> Vec<String> {
+        let mut response = ResponseHeader::build(status, None).unwrap();
+        for (name, value) in lines {
+            response.append_header(*name, *value).unwrap();
+        }
+        clean(&mut response, |name| name.as_str().starts_with("x-forwarded-"));
+        let mut left: Vec<_> = response.headers.keys().map(ToString::to_string).collect();
+        left.sort();
+        left
+    }
+
+    #[test]
+    fn hop_by_hop_and_nominated_headers_stay_behind() {
+        let left = cleaned(
+            200,
+            &[
+                ("connection", "keep-alive, X-Inner"),
+                ("keep-alive", "timeout=5"),
+                ("x-inner", "a"),
+                ("proxy-authenticate", "Basic"),
+                ("upgrade", "h2c"),
+                ("content-length", "3"),
+                ("x-app", "b"),
+            ],
+        );
+        assert_eq!(left, ["content-length", "x-app"]);
+    }
+
+    #[test]
+    fn identity_never_comes_back() {
+        let left = cleaned(200, &[("x-forwarded-user", "alice"), ("set-cookie", "a=b")]);
+        assert_eq!(left, ["set-cookie"]);
+    }
+
+    #[test]
+    fn framing_cannot_be_nominated_away() {
+        let left = cleaned(200, &[("connection", "content-length"), ("content-length", "3")]);
+        assert_eq!(left, ["content-length"]);
+    }
+
+    #[test]
+    fn an_upgrade_keeps_its_headers() {
+        let left = cleaned(101, &[("connection", "Upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(left, ["connection", "upgrade"]);
+    }
+}

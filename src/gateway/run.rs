@@ -1,0 +1,147 @@
+//! Serves until told to stop, then stops without losing a request.
+//!
+//! The order of a stop: not ready, but serving, for `server.shutdown_delay` (load balancers
+//! need that long to notice); then no new connections, idle ones closed, requests in flight
+//! finished within `server.drain_timeout`; then what is left is dropped. It must not know what
+//! a request is.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use pingora::proxy::http_proxy;
+use pingora::server::configuration::ServerConf;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::accept::{Edge, Rules};
+use super::caps::Caps;
+use super::health::Health;
+use super::listen::Listeners;
+use super::live::Live;
+use super::phases::{Phases, RETRIES};
+use super::record::Recorder;
+use crate::clock::Clock;
+use crate::telemetry::{Metrics, RequestLog};
+
+/// How often upstream names are resolved again.
+const RESOLVE_EVERY: Duration = Duration::from_secs(10);
+
+/// Idle connections to upstreams that are kept in all.
+const UPSTREAM_POOL: usize = 1024;
+
+/// How long dropped connections may take to be gone.
+const CUT_TIME: Duration = Duration::from_secs(1);
+
+/// Everything that serving takes.
+pub struct Gateway {
+    /// The running configuration; swapping it is a reload. Resolve its upstreams first.
+    pub live: Arc<ArcSwap<Live>>,
+    /// What the probes tell.
+    pub health: Arc<Health>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// One line per request.
+    pub log: Arc<RequestLog>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// How serving ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// Every request was finished.
+    Whole,
+    /// So many connections were still busy at the deadline, and were dropped.
+    Cut(usize),
+}
+
+impl Gateway {
+    /// Serves on `listeners` until `stop` turns true (or its sender is gone), then drains.
+    ///
+    /// # Errors
+    /// If the sockets cannot be used in this runtime.
+    pub async fn run(
+        self,
+        listeners: Listeners,
+        mut stop: watch::Receiver<bool>,
+    ) -> io::Result<Drained> {
+        let Self { live, health, metrics, log, clock } = self;
+        let (close, closing) = watch::channel(false);
+        let (cut, cutting) = watch::channel(false);
+        let (quiet, quieted) = watch::channel(false);
+        let recorder = Recorder { metrics: Arc::clone(&metrics), log, clock };
+        let caps = Arc::new(Caps::default());
+        let edge = edge(&live, recorder, &caps, closing, cutting);
+
+        let mut accepting = JoinSet::new();
+        for listener in listeners.traffic {
+            accepting.spawn(Arc::clone(&edge).accept(TcpListener::from_std(listener)?));
+        }
+        let mut helpers = JoinSet::new();
+        helpers.spawn(resolve(Arc::clone(&live), quieted));
+
+        let _ = stop.wait_for(|stop| *stop).await;
+        health.set_draining();
+        let server = live.load().settings.server.clone();
+        sleep(server.shutdown_delay.0).await;
+        close.send_replace(true);
+        // The loops drop their listeners: from here on the system refuses connections.
+        while accepting.join_next().await.is_some() {}
+        let drained = match timeout(server.drain_timeout.0, caps.emptied()).await {
+            Ok(()) => Drained::Whole,
+            Err(_) => Drained::Cut(caps.open()),
+        };
+        cut.send_replace(true);
+        let _ = timeout(CUT_TIME, caps.emptied()).await;
+        quiet.send_replace(true);
+        let _ = timeout(CUT_TIME, async { while helpers.join_next().await.is_some() {} }).await;
+        Ok(drained)
+    }
+}
+
+fn edge(
+    live: &Arc<ArcSwap<Live>>,
+    recorder: Recorder,
+    caps: &Arc<Caps>,
+    closing: watch::Receiver<bool>,
+    cut: watch::Receiver<bool>,
+) -> Arc<Edge<pingora::proxy::HttpProxy<Phases>>> {
+    let configuration = ServerConf {
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        // Pingora counts attempts, not retries.
+        max_retries: RETRIES + 1,
+        upstream_keepalive_pool_size: UPSTREAM_POOL,
+        ..ServerConf::default()
+    };
+    let phases =
+        Phases { live: Arc::clone(live), recorder: recorder.clone(), closing: closing.clone() };
+    let (rules, trust) = (Arc::clone(live), Arc::clone(live));
+    Arc::new(Edge {
+        app: Arc::new(http_proxy(&Arc::new(configuration), phases)),
+        rules: Box::new(move || Rules::of(&rules.load())),
+        is_trusted: Box::new(move |address| trust.load().settings.trusts(address)),
+        caps: Arc::clone(caps),
+        recorder,
+        closing,
+        cut,
+    })
+}
+
+/// Keeps the addresses of upstream names fresh.
+async fn resolve(live: Arc<ArcSwap<Live>>, mut quieted: watch::Receiver<bool>) {
+    loop {
+        let current = live.load_full();
+        tokio::select! {
+            biased;
+            _ = quieted.wait_for(|quieted| *quieted) => return,
+            () = async {
+                current.upstreams.refresh().await;
+                sleep(RESOLVE_EVERY).await;
+            } => {}
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! Refuses every request head that two servers could read in two ways.
+//!
+//! Works on the raw bytes, because Pingora repairs or passes much of what is refused here
+//! (both Content-Length and Transfer-Encoding, equal Content-Lengths, folded lines in its
+//! answers). What passes has exactly one framing, one Host, and nothing but tokens and plain
+//! values. It must not know routes or credentials.
+
+use http::StatusCode;
+
+/// How many header lines are allowed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct VetLimits {
+    /// Header lines, without the request line.
+    pub(super) lines: usize,
+}
+
+/// Why a head is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) status: StatusCode,
+    pub(super) detail: &'static str,
+    /// Stable, for clients, logs and metrics.
+    pub(super) code: &'static str,
+}
+
+/// The parts of a request line, as far as they can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RequestLine<'a> {
+    pub(super) method: &'a [u8],
+    pub(super) target: &'a [u8],
+    pub(super) version: &'a [u8],
+}
+
+impl<'a> RequestLine<'a> {
+    /// The first line of `head`, whatever it is worth. For logs of refused requests.
+    pub(super) fn of(head: &'a [u8]) -> Self {
+        let end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
+        let mut words = head[..end].splitn(3, |byte| *byte == b' ');
+        let mut word = || words.next().unwrap_or_default();
+        Self { method: word(), target: word(), version: word() }
+    }
+
+    /// The target without its query: tokens and secrets travel in queries.
+    pub(super) fn path(&self) -> &'a [u8] {
+        let end = memchr::memchr2(b'?', b'#', self.target).unwrap_or(self.target.len());
+        &self.target[..end]
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Http10,
+    Http11,
+}
+
+/// Vets a complete head, from the request line to the empty line.
+pub(super) fn vet(head: &[u8], limits: VetLimits) -> Result<(), Fault> {
+    let mut lines = Lines(head);
+    let version = request_line(lines.next().unwrap_or_default())?;
+    let mut seen = Seen::default();
+    let mut count = 0;
+    for line in lines {
+        count += 1;
+        if count > limits.lines {
+            return Err(too_many_lines());
+        }
+        header_line(line, &mut seen)?;
+    }
+    seen.judge(version)
+}
+
+/// The lines before the empty one. Every LF has been seen to follow a CR.
+struct Lines<'a>(&'a [u8]);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let end = memchr::memchr(b'\n', self.0)?;
+        let line = self.0[..end].strip_suffix(b"\r").unwrap_or(&self.0[..end]);
+        self.0 = &self.0[end + 1..];
+        (!line.is_empty()).then_some(line)
+    }
+}
+
+fn request_line(line: &[u8]) -> Result<Version, Fault> {
+    let RequestLine { method, target, version } = RequestLine::of(line);
+    if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
+        return Err(bad("the method is not a token"));
+    }
+    // Bytes above ASCII are the gate's to refuse. A fragment is never sent; Pingora would drop
+    // it silently, so that the rules and the client disagreed.
+    if target.is_empty()
+        || target.iter().any(|byte| *byte <= b' ' || *byte == 0x7f || *byte == b'#')
+    {
+        return Err(bad("the request target is malformed"));
+    }
+    let version = match version {
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
+        other if is_version(other) => {
+            return Err(Fault {
+                status: StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                detail: "Only HTTP/1.0 and HTTP/1.1 are spoken here.",
+                code: "version_not_supported",
+            });
+        }
+        _ => return Err(bad("the request line is malformed")),
+    };
+    // CONNECT and the tracing methods have no meaning behind a gateway; TRACE would echo
+    // credentials back. Pingora answers CONNECT itself, past every log.
+    if matches!(method, b"CONNECT" | b"TRACE" | b"TRACK") {
+        return Err(Fault {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            detail: "This method is not allowed.",
+            code: "method_not_allowed",
+        });
+    }
+    Ok(version)
+}
+
+/// `HTTP/` and two digits around a dot, as RFC 9112 writes a version.
+fn is_version(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+        if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+fn header_line(line: &[u8], seen: &mut Seen) -> Result<(), Fault> {
+    if matches!(line[0], b' ' | b'\t') {
+        return Err(bad("a header line is folded"));
+    }
+    let Some(colon) = memchr::memchr(b':', line) else {
+        return Err(bad("a header line has no colon"));
+    };
+    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    // White space before the colon fails here too.
+    if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+        return Err(bad("a header name is not a token"));
+    }
+    // NUL and bare CR are the dangerous ones: some servers end the value there.
+    if line[colon + 1..].iter().any(|byte| is_control(*byte)) {
+        return Err(bad("a header value holds a control character"));
+    }
+    seen.note(name, value)
+}
+
+/// What was found of the headers that decide about framing and authority.
+#[derive(Debug, Default)]
+struct Seen {
+    host: bool,
+    content_length: bool,
+    transfer_encoding: bool,
+}
+
+impl Seen {
+    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+        // The lengths spare most headers the comparisons.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => {
+                once(&mut self.host, "more than one Host")?;
+                if value.is_empty() || !value.iter().all(|byte| is_host(*byte)) {
+                    return Err(bad("the Host is malformed"));
+                }
+            }
+            6 if name.eq_ignore_ascii_case(b"expect")
+                && !value.eq_ignore_ascii_case(b"100-continue") =>
+            {
+                return Err(Fault {
+                    status: StatusCode::EXPECTATION_FAILED,
+                    detail: "The only expectation that is met here is 100-continue.",
+                    code: "expectation_failed",
+                });
+            }
+            // Equal repetitions are refused as well: not every server compares them.
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                once(&mut self.content_length, "more than one Content-Length")?;
+                if value.is_empty() || value.len() > 18 || !value.iter().all(u8::is_ascii_digit) {
+                    return Err(bad("the Content-Length is not a number"));
+                }
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                once(&mut self.transfer_encoding, "more than one Transfer-Encoding")?;
+                if !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(bad("the only transfer coding that is taken is chunked"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn judge(&self, version: Version) -> Result<(), Fault> {
+        if self.content_length && self.transfer_encoding {
+            return Err(bad("both Content-Length and Transfer-Encoding"));
+        }
+        match version {
+            Version::Http10 if self.transfer_encoding => {
+                Err(bad("Transfer-Encoding in an HTTP/1.0 request"))
+            }
+            Version::Http11 if !self.host => Err(bad("no Host")),
+            Version::Http10 | Version::Http11 => Ok(()),
+        }
+    }
+}
+
+fn once(seen: &mut bool, detail: &'static str) -> Result<(), Fault> {
+    if std::mem::replace(seen, true) { Err(bad(detail)) } else { Ok(()) }
+}
+
+const fn bad(detail: &'static str) -> Fault {
+    Fault { status: StatusCode::BAD_REQUEST, detail, code: "bad_request" }
+}
+
+const fn too_many_lines() -> Fault {
+    Fault {
+        status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        detail: "The request has too many headers.",
+        code: "head_too_large",
+    }
+}
+
+/// RFC 9110, 5.6.2 (`tchar`).
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+const fn is_control(byte: u8) -> bool {
+    (byte < b' ' && byte != b'\t') || byte == 0x7f
+}
+
+/// Names, addresses and ports. Narrower than RFC 3986: no user information, no sub-delimiters,
+/// nothing that a log or a link could misread.
+const fn is_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~' | b':' | b'[' | b']')
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use futures_util::FutureExt;
+    use pingora::protocols::http::v1::server::HttpSession;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: VetLimits = VetLimits { lines: 10 };
+
+    fn status(head: &[u8]) -> Option<u16> {
+        vet(head, LIMITS).err().map(|fault| fault.status.as_u16())
+    }
+
+    /// A GET with these header lines besides Host.
+    fn with(lines: &str) -> Option<u16> {
+        status(format!("GET /a HTTP/1.1\r\nHost: a.example\r\n{lines}\r\n\r\n").as_bytes())
+    }
+
+    #[test]
+    fn plain_requests_pass() {
+        assert_eq!(status(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), None);
+        assert_eq!(status(b"GET / HTTP/1.0\r\n\r\n"), None);
+        assert_eq!(status(b"OPTIONS * HTTP/1.1\r\nhost: [::1]:80\r\n\r\n"), None);
+        assert_eq!(status(b"GET http://a/b?c HTTP/1.1\r\nHost: a\r\n\r\n"), None);
+        assert_eq!(with("Content-Length: 12\r\nX-Empty:\r\nX-Tab: a\tb \t"), None);
+        assert_eq!(with("Transfer-Encoding: Chunked"), None);
+        assert_eq!(with("Expect: 100-Continue\r\nContent-Length: 0"), None);
+    }
+
+    #[test]
+    fn request_lines_with_two_readings_are_refused() {
+        for line in [
+            "GET  / HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            " GET / HTTP/1.1",
+            "GET /a b HTTP/1.1",
+            "GET\t/ HTTP/1.1",
+            "GET / http/1.1",
+            "GET / HTTP/1.10",
+            "GET /",
+            "GET",
+            "G\u{e9}T / HTTP/1.1",
+            "GET /a#b HTTP/1.1",
+            "GET /\0 HTTP/1.1",
+            "GET /\u{7f} HTTP/1.1",
+        ] {
+            let head = format!("{line}\r\nHost: a\r\n\r\n");
+            assert_eq!(status(head.as_bytes()), Some(400), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn other_versions_are_505_and_other_methods_405() {
+        assert_eq!(status(b"GET / HTTP/2.0\r\nHost: a\r\n\r\n"), Some(505));
+        assert_eq!(status(b"PRI * HTTP/2.0\r\n\r\n"), Some(505));
+        for method in ["CONNECT", "TRACE", "TRACK"] {
+            let head = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(status(head.as_bytes()), Some(405), "{method}");
+        }
+    }
+
+    #[test]
+    fn header_lines_with_two_readings_are_refused() {
+        for line in [
+            "X-A : b",
+            " X-A: b",
+            "X-A: b\r\n folded",
+            "X-A",
+            ": b",
+            "X(A: b",
+            "X-\u{e9}: b",
+            "X-A: b\0c",
+            "X-A: b\rX-B: c",
+            "X-A: b\u{b}c",
+            "X-A: b\u{7f}",
+        ] {
+            assert_eq!(with(line), Some(400), "{line:?}");
+        }
+        assert_eq!(with("X-A: caf\u{e9}"), None);
+    }
+
+    #[test]
+    fn framing_must_be_the_only_one_and_plain() {
+        for lines in [
+            "Content-Length: 1\r\nContent-Length: 1",
+            "Content-Length: 1, 1",
+            "Content-Length: +1",
+            "Content-Length: -1",
+            "Content-Length: 0x1",
+            "Content-Length: ",
+            "Content-Length: 1 1",
+            "Content-Length: 1234567890123456789",
+            "Transfer-Encoding: xchunked",
+            "Transfer-Encoding: chunked, chunked",
+            "Transfer-Encoding: gzip, chunked",
+            "Transfer-Encoding: identity",
+            "Transfer-Encoding: \"chunked\"",
+            "Transfer-Encoding:",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: chunked\r\nContent-Length: 1",
+            "Content-Length: 1\r\nTransfer-Encoding: chunked",
+        ] {
+            assert_eq!(with(lines), Some(400), "{lines:?}");
+        }
+        let old = b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(status(old), Some(400));
+    }
+
+    #[test]
+    fn one_host_is_needed_and_no_more() {
+        assert_eq!(status(b"GET / HTTP/1.1\r\nX: a\r\n\r\n"), Some(400));
+        assert_eq!(with("Host: a.example"), Some(400));
+        for host in ["", "a b", "a/b", "a@b", "a,b", "a\\b", "a\u{e9}"] {
+            let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            assert_eq!(status(head.as_bytes()), Some(400), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn ten_lines_pass_where_ten_are_allowed_and_eleven_do_not() {
+        assert_eq!(with(&["X: a"; 9].join("\r\n")), None);
+        assert_eq!(with(&["X: a"; 10].join("\r\n")), Some(431));
+    }
+
+    #[test]
+    fn unknown_expectations_are_417() {
+        assert_eq!(with("Expect: 200-ok"), Some(417));
+    }
+
+    #[test]
+    fn the_log_gets_the_path_without_the_query() {
+        let line = RequestLine::of(b"GET /a?token=secret HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!((line.method, line.path()), (&b"GET"[..], &b"/a"[..]));
+        assert_eq!(RequestLine::of(b"\x16\x03").method, b"\x16\x03");
+    }
+
+    proptest! {
+        /// Pingora's parser never waits for more of a head that passed, and ends it where we do:
+        /// were it otherwise, it would read on without a deadline.
+        #[test]
+        fn pingora_takes_a_vetted_head_as_complete(
+            method in "[A-Z!#$%&'*+.^_`|~0-9a-z-]{1,8}",
+            target in "[/*h]([!-~&&[^#]]|é){0,20}",
+            version in "HTTP/1\\.[01]",
+            lines in proptest::collection::vec(
+                ("[!#$%&'*+.^_`|~0-9A-Za-z-]{1,10}|Connection|Expect", "[ -~\t]{0,20}|close"), 0..8),
+            body in "[ -~\r\n]{0,30}",
+        ) {
+            let lines: Vec<_> =
+                lines.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let head =
+                format!("{method} {target} {version}\r\nHost: a\r\n{}\r\n", lines.concat());
+            if vet(head.as_bytes(), LIMITS).is_ok() {
+                let (_client, server) = tokio::io::duplex(64);
+                let mut session = HttpSession::new(Box::new(server));
+                session.set_pipelined_prefix(BytesMut::from(format!("{head}{body}").as_bytes()));
+                let parsed = session.read_request().now_or_never();
+                match parsed {
+                    None => prop_assert!(false, "Pingora waits for more of {head:?}"),
+                    Some(Ok(end)) => prop_assert_eq!(end, Some(head.len()), "{:?}", head),
+                    Some(Err(_)) => {} // stricter than we are; answered with 400
+                }
+            }
+        }
+
+        #[test]
+        fn no_bytes_can_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = vet(&bytes, LIMITS);
+            let _ = RequestLine::of(&bytes).path();
+        }
+    }
+}

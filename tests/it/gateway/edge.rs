@@ -1,0 +1,106 @@
+//! Refusals: none of them reaches the application, most keep the connection.
+
+use super::{Gateway, get, post};
+use crate::raw::App;
+
+#[tokio::test]
+async fn refusals_of_the_gate_keep_the_connection_and_say_why() {
+    let app = App::plain().await;
+    let gateway = Gateway::before(&app).await;
+    let mut client = gateway.client().await;
+    for (target, status) in [("/api/a", 401), ("/deny/a", 403), ("/other", 404), ("/auth/no", 404)]
+    {
+        let answer = client.ask(get(target, "")).await;
+        assert_eq!((answer.status, answer.header("connection")), (status, Some("keep-alive")));
+        assert_eq!(answer.header("server"), None);
+        assert_eq!(answer.header("x-request-id").map(str::len), Some(32), "{target}");
+        assert_eq!(answer.header("www-authenticate").is_some(), status == 401, "{target}");
+        if status != 404 {
+            assert!(answer.json()["detail"].is_string(), "{answer:?}");
+        }
+    }
+    assert_eq!(client.ask(get("/public/a", "")).await.text(), "ok");
+    assert_eq!(app.only().line, "GET /public/a HTTP/1.1");
+}
+
+#[tokio::test]
+async fn a_refused_request_with_a_small_body_keeps_the_connection() {
+    let app = App::plain().await;
+    let gateway = Gateway::before(&app).await;
+    let mut client = gateway.client().await;
+    assert_eq!(client.ask(post("/api/a", "{}")).await.status, 401);
+    assert_eq!(client.ask(get("/public/a", "")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_refused_request_whose_body_is_held_back_is_answered_and_closed() {
+    let app = App::plain().await;
+    let gateway = Gateway::before(&app).await;
+    let mut client = gateway.client().await;
+    let head =
+        "POST /api/a HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+    let answer = client.ask(head).await;
+    assert_eq!((answer.status, answer.header("connection")), (401, Some("close")));
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn malformed_requests_never_reach_the_application() {
+    let app = App::plain().await;
+    let gateway = Gateway::before(&app).await;
+    for lines in [
+        "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        "Content-Length: 3\r\nContent-Length: 3\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "Content-Length: +3\r\n",
+        "X-A: b\r\n c\r\n",
+        "X-A: b\rX-Forwarded-User: root\r\n",
+        "Host: other\r\n",
+        "Connection: X-Forwarded-User\r\n",
+        "Connection: Authorization\r\n",
+    ] {
+        let mut client = gateway.client().await;
+        let answer = client.ask(get("/public/a", lines)).await;
+        assert_eq!((answer.status, answer.header("connection")), (400, Some("close")), "{lines:?}");
+        assert_eq!(answer.json()["code"], "bad_request", "{lines:?}");
+        client.finish_sending().await;
+        assert!(client.is_closed().await);
+    }
+    assert_eq!(app.received().len(), 0);
+}
+
+#[tokio::test]
+async fn methods_that_no_application_gets_are_405() {
+    let app = App::plain().await;
+    let gateway = Gateway::before(&app).await;
+    for method in ["TRACE", "TRACK", "CONNECT"] {
+        let request = format!("{method} /public/a HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(gateway.client().await.ask(request).await.status, 405, "{method}");
+    }
+    assert_eq!(app.received().len(), 0);
+}
+
+#[tokio::test]
+async fn http_1_0_reaches_the_application_as_1_1_with_a_host() {
+    let app = App::plain().await;
+    let gateway = Gateway::before(&app).await;
+    let mut client = gateway.client().await;
+    let answer = client.ask("GET /public/a HTTP/1.0\r\n\r\n").await;
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert!(client.is_closed().await);
+    let received = app.only();
+    assert_eq!(received.line, "GET /public/a HTTP/1.1");
+    assert_eq!(received.header("host"), Some(gateway.address().to_string().as_str()));
+}
+
+#[tokio::test]
+async fn probes_answer_on_a_listener_of_their_own() {
+    let app = App::plain().await;
+    let gateway = Gateway::before(&app).await;
+    let mut client = crate::raw::Client::connect(gateway.running.telemetry.unwrap()).await;
+    for path in ["/livez", "/startupz", "/readyz", "/metrics"] {
+        assert_eq!(client.ask(get(path, "")).await.status, 200, "{path}");
+    }
+    assert_eq!(gateway.client().await.ask(get("/metrics", "")).await.status, 404);
+}

@@ -1,0 +1,202 @@
+//! Makes every part and gives it what it needs.
+//!
+//! In the order of need: store, what has ended, keys, who is asking, accounts, the API, the
+//! gate, the edge. What the database must give is waited for. It must not know signals or
+//! sockets.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::secret_key::root_key;
+use super::{Options, Starting, open_store, persist};
+use crate::accounts::passwords::Passwords;
+use crate::accounts::throttle::Throttle;
+use crate::accounts::{Accounts, AccountsParts};
+use crate::api::{self, ApiParts};
+use crate::clock::Clock;
+use crate::cluster::{Announcer, Compaction, Follower};
+use crate::config::Settings;
+use crate::gate::{CorsPolicy, Gate};
+use crate::gateway::{Drained, Gateway, Health, Live, Replies, Upstreams};
+use crate::identity::{
+    Authenticator, JwtIssuer, KeyError, Keys, LastUsedWriter, Links, OpaqueTokens, Revocations,
+};
+use crate::mail::{Bell, Postman, Transport};
+use crate::secret::{KeyUse, RootKey};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// Everything that was joined, ready to serve.
+pub(super) struct Parts {
+    store: Store,
+    revocations: Arc<Revocations>,
+    follower: Follower,
+    compaction: Compaction,
+    last_used: LastUsedWriter,
+    postman: Postman,
+    live: Live,
+}
+
+/// Makes the parts. Returns when the database has given what must be known before the first
+/// request: an up-to-date schema, the keys, and everything that has ended.
+pub(super) async fn join(
+    settings: &Arc<Settings>,
+    options: &Options,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<Parts> {
+    let root = root_key(settings)?;
+    let clock = &options.clock;
+    let store = open_store(settings).await?;
+    if settings.database.migrate {
+        persist("migrations", || store.migrate())
+            .await
+            .context("the migrations could not be applied")?;
+    }
+
+    let revocations = Arc::new(Revocations::new(*settings.revocation.max_staleness));
+    let tick = *settings.revocation.tick;
+    let mut follower = Follower::new(store.clone(), clock.clone(), Arc::clone(&revocations), tick);
+    while let Err(error) = follower.load().await {
+        tracing::warn!(%error, "the log of what has ended could not be read, trying again");
+        tokio::time::sleep(super::DATABASE_PAUSE).await;
+    }
+    let keys = load_keys(settings, &store, &root, clock).await?;
+
+    let opaque = Arc::new(OpaqueTokens::new(&root));
+    let (authenticator, last_used) = Authenticator::new(
+        settings,
+        store.clone(),
+        clock.clone(),
+        Arc::clone(&keys),
+        Arc::clone(&opaque),
+        Arc::clone(&revocations),
+    );
+    let authenticator = Arc::new(authenticator);
+
+    let bell = Bell::default();
+    let links =
+        Links::new(root.derive(KeyUse::MailLinks), *settings.accounts.password_reset_timeout);
+    let transport = match &options.transport {
+        Some(transport) => transport.clone(),
+        None => Transport::from_url(settings.mail.url.expose())?,
+    };
+    let postman = Postman::new(
+        settings,
+        store.clone(),
+        links.clone(),
+        transport,
+        clock.clone(),
+        bell.clone(),
+    )?;
+
+    let limits = &settings.limits;
+    let accounts = Arc::new(Accounts::new(AccountsParts {
+        settings: Arc::clone(settings),
+        store: store.clone(),
+        authenticator: Arc::clone(&authenticator),
+        issuer: Arc::new(JwtIssuer::new(settings, keys)),
+        opaque,
+        links,
+        passwords: Passwords::new(
+            &settings.accounts.argon2,
+            limits.hashing_threads,
+            *limits.hashing_wait,
+        ),
+        throttle: Throttle::new(limits, clock.clone()),
+        bell,
+        announcer: Announcer::new(Arc::clone(&revocations)),
+        clock: clock.clone(),
+    }));
+    let live = Live {
+        settings: Arc::clone(settings),
+        gate: Gate::new(settings, Arc::clone(&authenticator))?,
+        cors: CorsPolicy::new(&settings.cors),
+        upstreams: Upstreams::new(settings, metrics)?,
+        api: api::router(ApiParts { accounts, authenticator }),
+        replies: Replies { rejection: api::reply::rejection, error: api::reply::error },
+    };
+    live.upstreams.refresh().await;
+
+    let compaction =
+        Compaction::new(settings, store.clone(), clock.clone(), Arc::clone(&revocations));
+    Ok(Parts { store, revocations, follower, compaction, last_used, postman, live })
+}
+
+async fn load_keys(
+    settings: &Settings,
+    store: &Store,
+    root: &RootKey,
+    clock: &Clock,
+) -> anyhow::Result<Arc<Keys>> {
+    let keys = persist("signing keys", || async {
+        match Keys::load(settings, store, root, clock).await {
+            Err(KeyError::Store(error)) => Err(error),
+            other => Ok(other),
+        }
+    })
+    .await?;
+    Ok(Arc::new(keys?))
+}
+
+impl Parts {
+    /// Serves until `stopping`; then ends the background work and closes the database.
+    pub(super) async fn serve(
+        self,
+        starting: Starting,
+        stopping: watch::Receiver<bool>,
+    ) -> anyhow::Result<Drained> {
+        let Starting { options, listeners, health, metrics, .. } = starting;
+        let Options { clock, log, .. } = options;
+        watch_over(&self, &clock, &health, &metrics);
+        let (end, ending) = watch::channel(false);
+        let mut background = JoinSet::new();
+        background.spawn(self.follower.run(ending.clone()));
+        background.spawn(self.compaction.run(ending.clone()));
+        background.spawn(self.last_used.run(ending.clone()));
+        background.spawn(self.postman.run(ending));
+        let gateway = Gateway {
+            live: Arc::new(ArcSwap::from_pointee(self.live)),
+            health,
+            metrics,
+            log: Arc::new(log),
+            clock,
+        };
+        let drained = gateway.run(listeners, stopping).await;
+        // Only now: requests in flight have written their changes and rung for their mail.
+        end.send_replace(true);
+        background.join_all().await;
+        self.store.close().await;
+        Ok(drained?)
+    }
+}
+
+/// Tells probes and metrics what to look at.
+fn watch_over(parts: &Parts, clock: &Clock, health: &Health, metrics: &Metrics) {
+    let store = parts.store.clone();
+    health.check("database", move || {
+        let store = store.clone();
+        async move { store.ping().await.map_err(|error| error.to_string()) }
+    });
+    let (revocations, now) = (Arc::clone(&parts.revocations), clock.clone());
+    health.check("revocations", move || {
+        let fresh = revocations.is_fresh(now.now());
+        async move {
+            if fresh { Ok(()) } else { Err("the log was not read for too long".to_owned()) }
+        }
+    });
+    let (revocations, now) = (Arc::clone(&parts.revocations), clock.clone());
+    metrics.watch_revocation_age(move || {
+        revocations.synced_at().map_or(std::time::Duration::MAX, |at| now.now().since(at))
+    });
+    let revocations = Arc::clone(&parts.revocations);
+    metrics.watch(
+        "portcullis_revocation_set_entries",
+        "Ended users, logins and tokens that are held in memory.",
+        #[expect(clippy::cast_precision_loss, reason = "a metric is a floating-point number")]
+        move || revocations.len() as f64,
+    );
+}

@@ -1,0 +1,142 @@
+//! `portcullis check`: is the configuration good? Nothing is started.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::{self, Endpoint, Loaded, SecretText, Settings};
+
+/// The exit code for a configuration with faults: `EX_USAGE` of sysexits.h.
+pub const FAULTY: u8 = 64;
+
+/// Loads the configuration and tells all faults and warnings. Exit code 0 or [`FAULTY`].
+#[must_use]
+pub fn run(files: &[PathBuf], environment: Vec<(String, String)>) -> ExitCode {
+    match load(files, environment, &mut io::stderr().lock()) {
+        Ok(_) => {
+            // Whoever closed the output does not want to know.
+            let _ = writeln!(io::stdout(), "configuration is good");
+            ExitCode::SUCCESS
+        }
+        Err(code) => ExitCode::from(code),
+    }
+}
+
+/// Loads the configuration, as every command that needs one does: faults and warnings go to
+/// `errors`.
+///
+/// # Errors
+/// The exit code if there are faults.
+pub fn load(
+    files: &[PathBuf],
+    environment: Vec<(String, String)>,
+    errors: &mut impl Write,
+) -> Result<Settings, u8> {
+    // That errors cannot be written anywhere changes nothing about the outcome.
+    match config::load(files, environment) {
+        Ok(Loaded { settings, warnings }) => {
+            for warning in warnings {
+                let _ = writeln!(errors, "warning: {warning}");
+            }
+            Ok(settings)
+        }
+        Err(faults) => {
+            let _ = writeln!(errors, "{faults}");
+            Err(FAULTY)
+        }
+    }
+}
+
+/// Something that the gateway will connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The database, by its address.
+    Database(SecretText),
+    /// Redis, by its address.
+    Redis(SecretText),
+    /// The mail server, by its address.
+    Smtp(SecretText),
+    /// A server of an upstream.
+    Upstream {
+        /// The upstream's name.
+        name: String,
+        /// The server.
+        server: Endpoint,
+    },
+}
+
+/// What there is to connect to, for `--connect`.
+#[must_use]
+pub fn targets(settings: &Settings) -> Vec<Target> {
+    let mut targets = vec![Target::Database(settings.database.url.clone())];
+    if !settings.database.direct_url.is_empty() {
+        targets.push(Target::Database(settings.database.direct_url.clone()));
+    }
+    if !settings.redis.url.is_empty() {
+        targets.push(Target::Redis(settings.redis.url.clone()));
+    }
+    if settings.mail.url.expose().starts_with("smtp") {
+        targets.push(Target::Smtp(settings.mail.url.clone()));
+    }
+    for upstream in &settings.upstreams {
+        let servers = upstream.servers.iter().filter_map(|server| server.parse().ok());
+        targets
+            .extend(servers.map(|server| Target::Upstream { name: upstream.name.clone(), server }));
+    }
+    targets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_told_with_exit_code_64() {
+        let environment = vec![("PORTCULLIS__SERVER__TREADS".to_owned(), "4".to_owned())];
+        let mut errors = Vec::new();
+        assert_eq!(load(&[], environment, &mut errors), Err(64));
+        assert_eq!(
+            String::from_utf8(errors).unwrap(),
+            "the configuration has a fault:\n  \
+             environment variable PORTCULLIS__SERVER__TREADS: server.treads: unknown key\n      \
+             did you mean PORTCULLIS__SERVER__THREADS?\n"
+        );
+    }
+
+    #[test]
+    fn warnings_are_told_and_end_nothing() {
+        let environment =
+            vec![("PORTCULLIS__SERVER__LISTEN".to_owned(), "0.0.0.0:8000".to_owned())];
+        let mut errors = Vec::new();
+        let settings = load(&[], environment, &mut errors).unwrap();
+        assert_eq!(settings.server.listen, ["0.0.0.0:8000".parse().unwrap()]);
+        let errors = String::from_utf8(errors).unwrap();
+        assert!(
+            errors.starts_with("warning: environment variable PORTCULLIS__SERVER__LISTEN: ")
+                || errors.starts_with("warning: accounts.registration: "),
+            "{errors}"
+        );
+    }
+
+    #[test]
+    fn everything_that_will_be_connected_to_is_listed() {
+        let mut settings = Settings::default();
+        assert_eq!(targets(&settings), [Target::Database("sqlite://portcullis.db".into())]);
+
+        settings.mail.url = "smtp://mail.example".into();
+        settings.upstreams = vec![config::Upstream {
+            name: "app".to_owned(),
+            servers: vec!["unix:/run/app.sock".to_owned()],
+        }];
+        assert_eq!(
+            targets(&settings)[1..],
+            [
+                Target::Smtp("smtp://mail.example".into()),
+                Target::Upstream {
+                    name: "app".to_owned(),
+                    server: Endpoint::Unix("/run/app.sock".into())
+                },
+            ]
+        );
+    }
+}

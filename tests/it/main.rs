@@ -1,0 +1,41 @@
+//! One binary of integration tests, so that everything is linked once. Its tree mirrors what a
+//! request meets, from the socket to the database.
+//!
+//! The modules are marked as tests one by one: only so do clippy's rules for tests reach their
+//! helper functions.
+
+#[cfg(test)]
+mod tidy;
+
+#[cfg(test)]
+mod raw;
+#[cfg(test)]
+mod servers;
+#[cfg(test)]
+mod subject;
+
+#[cfg(test)]
+mod access;
+#[cfg(test)]
+mod journey;
+
+#[cfg(test)]
+mod gateway;
+
+#[cfg(test)]
+mod gate;
+
+#[cfg(test)]
+mod identity;
+
+#[cfg(test)]
+mod api;
+
+#[cfg(test)]
+mod mail;
+
+#[cfg(test)]
+mod store;
+
+#[cfg(test)]
+mod user_command;

@@ -1,0 +1,255 @@
+//! The gateway under test: the real application in this process, on ports of its own, with a
+//! database and an upstream of its own.
+//!
+//! `Subject::start()` is the product with its defaults; `Subject::with(|settings| …)` changes
+//! them. The upstream answers what reached it as JSON, and remembers how often it was asked.
+//! Everything ends when the subject is dropped.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use portcullis::app::{self, Options, Running};
+use portcullis::clock::Clock;
+use portcullis::config::{Access, Argon2, Route, SecretText, Settings, Upstream};
+use portcullis::mail::{Captured, Transport};
+use portcullis::telemetry::RequestLog;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+
+pub(crate) const PASSWORD: &str = "correct-horse-battery";
+
+pub(crate) struct Subject {
+    pub(crate) address: SocketAddr,
+    telemetry: SocketAddr,
+    _running: Running,
+    pub(crate) clock: Clock,
+    mailbox: Captured,
+    asked: Arc<AtomicUsize>,
+    _folder: TempDir,
+}
+
+impl Subject {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (upstream, asked) = echo().await;
+        let mut settings = Settings::default();
+        settings.server.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        settings.server.telemetry_listen = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        settings.server.threads = 2;
+        let file = folder.path().join("portcullis.db");
+        settings.database.url = SecretText::from(&*format!("sqlite://{}", file.display()));
+        settings.accounts.argon2 = Argon2 { memory_kib: 8, iterations: 1, parallelism: 1 };
+        settings.upstreams =
+            vec![Upstream { name: "app".into(), servers: vec![upstream.to_string()] }];
+        settings.routes = vec![
+            route("/public/", Access::Anonymous),
+            route("/maybe/", Access::Optional),
+            route("/staff/", Access::Staff),
+            route("/never/", Access::Deny),
+            route("/", Access::Authenticated),
+        ];
+        change(&mut settings);
+        // The real time to begin with: other parties' clocks (TLS, browsers) do not matter here.
+        let clock = Clock::manual(Clock::system().now());
+        let (transport, mailbox) = Transport::capture();
+        let log = RequestLog::to(std::io::sink(), 1);
+        let options = Options { clock: clock.clone(), transport: Some(transport), log };
+        let running = app::start_with(settings, options).await.unwrap();
+        let address = running.address;
+        let telemetry = running.telemetry.unwrap();
+        Self { address, telemetry, _running: running, clock, mailbox, asked, _folder: folder }
+    }
+
+    /// How many requests have reached the upstream.
+    pub(crate) fn reached(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Moves the clock, and waits until the log has been read at the new time: until then the
+    /// gateway rightly vouches for nothing.
+    pub(crate) async fn advance(&self, span: Duration) {
+        self.clock.set(self.clock.now().plus(span));
+        let ready = async {
+            while exchange(self.telemetry, Ask::new(Method::GET, "/readyz")).await.status
+                != StatusCode::OK
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), ready).await.expect("ready again");
+    }
+
+    /// The path of the link in the next mail, as its last two parts: uid and token.
+    pub(crate) async fn next_link(&self) -> (String, String) {
+        let letter = tokio::time::timeout(Duration::from_secs(5), self.mailbox.next())
+            .await
+            .expect("a mail within five seconds");
+        let link = letter.text.lines().find(|line| line.starts_with("http")).unwrap().to_owned();
+        let mut parts = link.rsplit('/').map(str::to_owned);
+        let (token, uid) = (parts.next().unwrap(), parts.next().unwrap());
+        (uid, token)
+    }
+
+    pub(crate) async fn ask(&self, ask: Ask) -> Answer {
+        exchange(self.address, ask).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(Ask::new(Method::GET, path)).await
+    }
+
+    pub(crate) async fn get_as(&self, path: &str, token: &str) -> Answer {
+        self.ask(Ask::new(Method::GET, path).bearer(token)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, json: Value) -> Answer {
+        self.ask(Ask::new(Method::POST, path).json(&json)).await
+    }
+
+    pub(crate) async fn register(&self, username: &str) -> i64 {
+        let answer = self
+            .post(
+                "/auth/users/",
+                json!({"username": username, "email": format!("{username}@example.org"),
+                       "password": PASSWORD, "re_password": PASSWORD}),
+            )
+            .await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.json());
+        answer.json()["id"].as_i64().unwrap()
+    }
+
+    pub(crate) async fn opaque(&self, username: &str) -> String {
+        let answer = self
+            .post("/auth/token/login/", json!({"username": username, "password": PASSWORD}))
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.json());
+        answer.json()["auth_token"].as_str().unwrap().to_owned()
+    }
+
+    /// (access, refresh)
+    pub(crate) async fn jwt(&self, username: &str) -> (String, String) {
+        let answer = self
+            .post("/auth/jwt/create/", json!({"username": username, "password": PASSWORD}))
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.json());
+        let json = answer.json();
+        (json["access"].as_str().unwrap().to_owned(), json["refresh"].as_str().unwrap().to_owned())
+    }
+}
+
+pub(crate) fn route(path: &str, access: Access) -> Route {
+    Route { path: path.into(), access, upstream: Some("app".into()), ..Route::default() }
+}
+
+/// A request to be sent.
+pub(crate) struct Ask {
+    method: Method,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+}
+
+impl Ask {
+    pub(crate) fn new(method: Method, path: &str) -> Self {
+        Self { method, path: path.into(), headers: Vec::new(), body: Bytes::new() }
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("Authorization", &format!("Bearer {token}"))
+    }
+
+    pub(crate) fn json(mut self, json: &Value) -> Self {
+        self.body = json.to_string().into();
+        self.header("Content-Type", "application/json")
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// One request over a connection of its own, within ten seconds.
+pub(crate) async fn exchange(to: SocketAddr, ask: Ask) -> Answer {
+    tokio::time::timeout(Duration::from_secs(10), async {
+        let stream = TcpStream::connect(to).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let mut request = http::Request::builder()
+            .method(ask.method)
+            .uri(ask.path)
+            .header("Host", to.to_string());
+        for (name, value) in ask.headers {
+            request = request.header(name, value);
+        }
+        let answer = sender.send_request(request.body(Full::new(ask.body)).unwrap()).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    })
+    .await
+    .expect("an answer within ten seconds")
+}
+
+async fn echo() -> (SocketAddr, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = axum::Router::new().fallback(show).with_state(Arc::clone(&asked));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (address, asked)
+}
+
+async fn show(State(asked): State<Arc<AtomicUsize>>, request: Request) -> Json<Value> {
+    asked.fetch_add(1, Ordering::SeqCst);
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let mut headers = Map::new();
+    for (name, value) in &parts.headers {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        // A header that came twice would be seen as a list: no test expects one.
+        match headers.get_mut(name.as_str()) {
+            Some(Value::Array(all)) => all.push(value.into()),
+            Some(first) => *first = json!([first.clone(), value]),
+            None => drop(headers.insert(name.to_string(), value.into())),
+        }
+    }
+    Json(json!({
+        "method": parts.method.as_str(),
+        "target": parts.uri.to_string(),
+        "headers": headers,
+        "body": String::from_utf8_lossy(&body),
+    }))
+}

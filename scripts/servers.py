@@ -1,0 +1,208 @@
+"""Private PostgreSQL and Redis servers for tests: on free ports, in a folder of their own.
+
+Each is a context manager that starts one server and ends exactly that one. Nothing here
+touches a server that was running before.
+"""
+
+import glob
+import os
+import pwd
+import random
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+START_SECONDS = 30
+STOP_SECONDS = 20
+
+
+class Trouble(Exception):
+    """Something that keeps the run from starting; the text is for the reader."""
+
+
+def end_on_signals():
+    """A request to end becomes an exception, as Ctrl-C is one: what was started is ended on the way out."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(130))
+
+
+def free_ports(count=1):
+    """The first of `count` ports in a row that nobody listens on.
+
+    Below the range from which systems take ports for outgoing connections, so that none of those
+    takes one between the look and the use.
+    """
+    for _ in range(200):
+        first = random.randrange(10000, 30000 - count)
+        held = []
+        try:
+            for port in range(first, first + count):
+                one = socket.socket()
+                held.append(one)
+                one.bind(("127.0.0.1", port))
+            return first
+        except OSError:
+            continue
+        finally:
+            for one in held:
+                one.close()
+    raise Trouble("no free ports between 10000 and 30000")
+
+
+def stop(process, signal_to_send):
+    """Ends a process that we started; kills it if it does not listen. True if it went by itself."""
+    if process.poll() is not None:
+        return False
+    process.send_signal(signal_to_send)
+    try:
+        process.wait(STOP_SECONDS)
+        return True
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
+
+
+def wait_until(ready, process, log, name):
+    """Waits for `ready()`. A process that is not, or that ends before, is ended and shown with its last words."""
+    deadline = time.monotonic() + START_SECONDS
+    try:
+        while not ready():
+            if process.poll() is not None:
+                raise Trouble(f"{name} ended at once (code {process.returncode}):\n{last_lines(log)}")
+            if time.monotonic() > deadline:
+                raise Trouble(f"{name} was not ready within {START_SECONDS} s:\n{last_lines(log)}")
+            time.sleep(0.05)
+    except BaseException:
+        stop(process, signal.SIGKILL)
+        raise
+
+
+def last_lines(log, count=20):
+    try:
+        return "\n".join("    " + line for line in log.read_text(errors="replace").splitlines()[-count:])
+    except OSError:
+        return "    (no log)"
+
+
+def answers(port, question, answer):
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as one:
+            one.sendall(question)
+            return one.recv(64).startswith(answer)
+    except OSError:
+        return False
+
+
+class Redis:
+    """redis-server or valkey-server; keeps nothing on disk."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder) / "redis"
+
+    def __enter__(self):
+        program = shutil.which("redis-server") or shutil.which("valkey-server")
+        if program is None:
+            raise Trouble("no redis-server here: run scripts/setup test")
+        self.folder.mkdir()
+        port = free_ports()
+        log = self.folder / "log"
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "",
+                 "--appendonly", "no", "--dir", str(self.folder), "--daemonize", "no"],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+        wait_until(lambda: answers(port, b"PING\r\n", b"+PONG"), self.process, log, "redis-server")
+        self.url = f"redis://127.0.0.1:{port}/"
+        return self
+
+    def __exit__(self, *_):
+        stop(self.process, signal.SIGTERM)
+
+
+class Postgres:
+    """A PostgreSQL cluster that forgets nothing while it runs and everything afterwards.
+
+    `url` leads to its maintenance database as superuser; every test makes a database of its own.
+    PostgreSQL refuses to run as root: then it runs as `postgres`, or as `nobody`.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder) / "postgres"
+        self.account = None
+
+    def __enter__(self):
+        programs = postgres_programs()
+        if programs is None:
+            raise Trouble("no PostgreSQL server programs here: run scripts/setup test")
+        self.folder.mkdir()
+        password = secrets.token_hex(16)
+        word = self.folder / "password"
+        word.write_text(password)
+        if os.geteuid() == 0:
+            self.account = unprivileged_account()
+            # The way to its folder must be open to it; what lies beside it is not.
+            self.folder.parent.chmod(0o711)
+            for path in (self.folder, word):
+                os.chown(path, self.account.pw_uid, self.account.pw_gid)
+        data = self.folder / "data"
+        log = self.folder / "log"
+        with log.open("wb") as out:
+            made = self.run([programs / "initdb", "-D", data, "--username=portcullis", "--encoding=UTF8",
+                             "--no-locale", "--auth=scram-sha-256", f"--pwfile={word}", "--no-sync"], out).wait()
+            if made != 0:
+                raise Trouble(f"initdb failed:\n{last_lines(log)}")
+            port = free_ports()
+            settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": self.folder,
+                        "max_connections": 200, "fsync": "off", "synchronous_commit": "off",
+                        "full_page_writes": "off"}
+            options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+            self.process = self.run([programs / "postgres", "-D", data, *options], out)
+        wait_until(lambda: is_ready(data / "postmaster.pid"), self.process, log, "postgres")
+        self.url = f"postgres://portcullis:{password}@127.0.0.1:{port}/postgres"
+        return self
+
+    def run(self, command, out):
+        who = {}
+        if self.account is not None:
+            who = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []}
+        return subprocess.Popen([str(part) for part in command], cwd=self.folder, stdin=subprocess.DEVNULL,
+                                stdout=out, stderr=out, start_new_session=True, **who)
+
+    def __exit__(self, *_):
+        stop(self.process, signal.SIGINT)  # ends the sessions, then itself
+
+
+def postgres_programs():
+    """The folder of initdb and postgres, the newest version where there are several."""
+    places = ["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*",
+              "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin"]
+    found = [Path(folder) for place in places for folder in glob.glob(place)]
+    found.sort(key=lambda folder: [int(part) for part in "".join(c if c.isdigit() else " " for c in str(folder)).split()])
+    if on_path := shutil.which("initdb"):
+        found.append(Path(on_path).resolve().parent)
+    usable = [folder for folder in found if (folder / "initdb").exists() and (folder / "postgres").exists()]
+    return usable[-1] if usable else None
+
+
+def unprivileged_account():
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise Trouble("PostgreSQL does not run as root, and there is neither an account `postgres` nor `nobody`")
+
+
+def is_ready(pid_file):
+    """PostgreSQL writes its state into the eighth line."""
+    try:
+        lines = pid_file.read_text().splitlines()
+    except OSError:
+        return False
+    return len(lines) >= 8 and lines[7].strip() == "ready"

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use super::arrival::Arrival;
 use super::caps::{Caps, Permit};
-use super::conn::Conn;
+use super::conn::{Conn, Turn};
 use super::edge::{self, Send, fresh_request_id};
 use super::head::{Head, HeadLimits, read_head};
 use super::live::{ErrorReply, Live};
@@ -131,13 +131,15 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
         let conn = Conn::new(socket, peer, write_time, permit);
         // TLS belongs here: a handshake within `head_time` turns the `Conn` into another
         // `Stream`, the scheme into "https", and ALPN chooses the loop.
+        let turn = conn.turn();
         let stream: Stream = Box::new(conn);
-        self.http1(stream, peer, local, "http").await;
+        self.http1(stream, turn, peer, local, "http").await;
     }
 
     async fn http1(
         &self,
         mut io: Stream,
+        turn: Turn,
         peer: SocketAddr,
         local: Option<SocketAddr>,
         scheme: &'static str,
@@ -147,6 +149,7 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
         let (mut buffer, mut first_line) = (BytesMut::new(), Vec::new());
         let mut is_first = true;
         loop {
+            turn.give_back();
             let rules = (self.rules)();
             let limits = HeadLimits {
                 first_byte: if is_first { rules.head_time } else { rules.idle },
@@ -155,21 +158,25 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
             };
             let read = read_head(&mut *io, &mut buffer, limits, &mut closing).await;
             let arrival = Arrival::new(Some(peer.ip()), local, scheme, self.recorder.clock.now());
-            let fault = match read {
+            let vetted = match read {
                 Head::Ready(end) => {
-                    vet(&buffer[..end], VetLimits { lines: rules.head_lines }).err()
+                    let vetted = vet(&buffer[..end], VetLimits { lines: rules.head_lines });
+                    vetted.map(|rest| rest.end_of(end, buffer.len()))
                 }
                 Head::Closed | Head::Idle => return edge::close(&mut *io).await,
-                Head::Slow => Some(SLOW),
-                Head::Large => Some(LARGE),
+                Head::Slow => Err(SLOW),
+                Head::Large => Err(LARGE),
                 Head::Malformed(detail) => {
-                    Some(Fault { status: StatusCode::BAD_REQUEST, detail, code: "bad_request" })
+                    Err(Fault { status: StatusCode::BAD_REQUEST, detail, code: "bad_request" })
                 }
             };
-            if let Some(fault) = fault {
-                return self.refuse(&mut io, &arrival, &buffer, fault, rules.error).await;
-            }
-            // Pingora takes the buffer; if it refuses, the log wants to know what.
+            let end = match vetted {
+                Ok(end) => end,
+                Err(fault) => {
+                    return self.refuse(&mut io, &arrival, &buffer, fault, rules.error).await;
+                }
+            };
+            // Pingora takes the request; if it refuses, the log wants to know what.
             let line_end = memchr::memchr(b'\n', &buffer).unwrap_or(buffer.len());
             first_line.clear();
             first_line.extend_from_slice(&buffer[..line_end]);
@@ -183,8 +190,10 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
             }
             // Only a default: the head decides anew. The wait itself is ours, above.
             session.set_keepalive(Some(rules.idle.as_secs().max(1)));
-            session.set_pipelined_prefix(std::mem::take(&mut buffer));
-            let arrival = Arc::new(arrival);
+            // What a client sent of its next request waits here for its turn.
+            let next = if end < buffer.len() { buffer.split_off(end) } else { BytesMut::new() };
+            session.set_pipelined_prefix(std::mem::replace(&mut buffer, next));
+            let arrival = Arc::new(arrival.over(turn.clone()));
             let work = self.app.process_new_http(session, &self.closing);
             let reused = arrival.around(work).await;
             if !arrival.has_reached_phases() {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::Instant;
 
+use super::conn::Turn;
 use crate::model::Timestamp;
 
 tokio::task_local! {
@@ -26,6 +27,7 @@ pub(super) struct Arrival {
     pub(super) at: Timestamp,
     pub(super) since: Instant,
     reached: AtomicBool,
+    turn: Turn,
 }
 
 impl Arrival {
@@ -35,8 +37,18 @@ impl Arrival {
         scheme: &'static str,
         at: Timestamp,
     ) -> Self {
-        let reached = AtomicBool::new(false);
-        Self { peer, local, scheme, at, since: Instant::now(), reached }
+        let (reached, turn) = (AtomicBool::new(false), Turn::default());
+        Self { peer, local, scheme, at, since: Instant::now(), reached, turn }
+    }
+
+    /// The same, over a connection with this turn.
+    pub(super) fn over(self, turn: Turn) -> Self {
+        Self { turn, ..self }
+    }
+
+    /// The request has been read to its end: what the client sends now is its next one.
+    pub(super) fn is_heard_out(&self) {
+        self.turn.take();
     }
 
     /// Runs `work` so that its phases find this arrival.

@@ -31,6 +31,12 @@ pub(super) fn promised(session: &Session) -> Option<u64> {
     session.req_header().headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+/// Whether the head says that no body follows it.
+pub(super) fn is_absent(session: &Session) -> bool {
+    let chunked = session.req_header().headers.contains_key(header::TRANSFER_ENCODING);
+    !chunked && promised(session).unwrap_or(0) == 0
+}
+
 /// Whether the client waits for our word before it sends the body.
 pub(super) fn is_awaiting_continue(session: &Session) -> bool {
     let head = session.req_header();

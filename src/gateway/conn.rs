@@ -1,14 +1,16 @@
-//! The transport under every HTTP session: a socket that holds its permit.
+//! The transport under every HTTP session: a socket that holds its permit and knows whose turn
+//! it is to speak.
 //!
 //! A type of our own instead of Pingora's stream because it carries the [`Permit`] (freed
-//! with the socket, however the connection ends) and has no 64 KiB read buffer. It must not
-//! know HTTP.
+//! with the socket, however the connection ends), can leave in the socket what is sent too
+//! early ([`Turn`]), and has no 64 KiB read buffer. It must not know HTTP.
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -30,6 +32,31 @@ const WRITE_BUFFER: usize = 2048;
 /// How long the close of a connection may take.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
+/// Whose turn it is to speak; shared by a connection and whoever reads from it.
+///
+/// Once a request has been read to its end, what comes next belongs to the next request
+/// (RFC 9112, 9.3.2). Pingora reads on meanwhile, to learn whether the client has left, and would
+/// take the first byte for a violation in the middle of the answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Turn(Arc<AtomicBool>);
+
+impl Turn {
+    /// The client has said all of its request: until [`Self::give_back`] nothing is read, and
+    /// only its leaving is noticed.
+    pub(super) fn take(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// The client may speak.
+    pub(super) fn give_back(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    fn is_ours(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// An accepted connection.
 #[derive(Debug)]
 pub(super) struct Conn {
@@ -39,6 +66,7 @@ pub(super) struct Conn {
     write_time: Duration,
     /// Runs while a write is stuck.
     stuck: Option<Pin<Box<Sleep>>>,
+    turn: Turn,
     _permit: Permit,
 }
 
@@ -57,7 +85,24 @@ impl Conn {
             digest: Arc::new(digest),
             write_time,
             stuck: None,
+            turn: Turn::default(),
             _permit: permit,
+        }
+    }
+
+    /// Whose turn it is on this connection.
+    pub(super) fn turn(&self) -> Turn {
+        self.turn.clone()
+    }
+
+    /// Whether the client has left, without taking anything that it sent.
+    fn poll_left(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut byte = [0; 1];
+        match self.io.get_ref().poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Ok(())),
+            // Nobody is woken for what is there already: it is read when the turn is given back.
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
         }
     }
 
@@ -86,6 +131,9 @@ impl AsyncRead for Conn {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.turn.is_ours() {
+            return self.poll_left(cx);
+        }
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }

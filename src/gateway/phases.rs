@@ -143,6 +143,9 @@ impl Phases {
             let idle = request.live.settings.limits.websocket_idle_timeout.0;
             session.set_read_timeout(Some(idle));
         }
+        if !session.is_upgrade_req() && body::is_absent(session) {
+            request.arrival.is_heard_out();
+        }
         if body::is_awaiting_continue(session) {
             // The upstream's 100 is no answer; see `response_filter`.
             session.set_close_on_response_before_downstream_finish(false);
@@ -305,6 +308,9 @@ impl ProxyHttp for Phases {
     ) -> Result<()> {
         if session.was_upgraded() {
             return Ok(());
+        }
+        if end_of_stream && !session.is_upgrade_req() {
+            request.arrival.is_heard_out();
         }
         let read = session.body_bytes_read() as u64;
         let limit = request.live.settings.limits.body_bytes;

@@ -71,7 +71,7 @@ async fn converse(
         let head = buffer.split_to(end);
         let line = RequestLine::of(&head);
         let answer = match vet(&head, LINES) {
-            Ok(()) => answer(line, health, metrics).await,
+            Ok(_) => answer(line, health, metrics).await,
             Err(fault) => text(fault.status, fault.detail.to_owned()),
         };
         let send = if line.method == b"HEAD" { Send::HeadOnly } else { Send::Whole };

@@ -1,7 +1,12 @@
 //! Refusals: none of them reaches the application, most keep the connection.
 
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
 use super::{Gateway, get, post};
-use crate::raw::App;
+use crate::raw::{Act, App};
 
 #[tokio::test]
 async fn refusals_of_the_gate_keep_the_connection_and_say_why() {
@@ -68,6 +73,46 @@ async fn malformed_requests_never_reach_the_application() {
         assert!(client.is_closed().await);
     }
     assert_eq!(app.received().len(), 0);
+}
+
+#[tokio::test]
+async fn requests_sent_at_once_are_answered_in_their_order() {
+    let app = App::start(|received| Act::ok(&received.line)).await;
+    let gateway = Gateway::before(&app).await;
+    let mut client = gateway.client().await;
+    let all =
+        [get("/public/1", ""), post("/public/2", "{}"), get("/deny/3", ""), get("/public/4", "")];
+    client.send(all.concat()).await;
+    for (status, text) in
+        [(200, "/public/1"), (200, "/public/2"), (403, "permission"), (200, "/public/4")]
+    {
+        let answer = client.answer().await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert!(answer.text().contains(text), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_arrives_before_the_answer_to_the_last_one_waits_for_it() {
+    for first in [get("/public/1", ""), post("/public/1", "{}")] {
+        let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway = Gateway::with(&[slow.local_addr().unwrap().to_string()], "").await;
+        let mut client = gateway.client().await;
+        client.send(first).await;
+        let (mut application, _) = slow.accept().await.unwrap();
+        let mut head = [0; 4096];
+        assert!(application.read(&mut head).await.unwrap() > 0);
+        // While the first is under way; then both sides have the time to make a mistake of it.
+        client.send(get("/public/2", "")).await;
+        let quiet = tokio::time::timeout(Duration::from_millis(200), client.answer()).await;
+        assert!(quiet.is_err(), "{quiet:?}");
+        for text in ["one", "two"] {
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{text}");
+            application.write_all(answer.as_bytes()).await.unwrap();
+            let answer = client.answer().await;
+            assert_eq!((answer.status, answer.text().as_str()), (200, text));
+        }
+    }
 }
 
 #[tokio::test]

@@ -102,8 +102,11 @@ impl Accounts {
         let at = self.parts.clock.now();
         let user = self.by_login_field(name).await?;
         match (self.check_password(password, user.as_ref()).await?, user) {
-            (Checked::Right | Checked::Outdated, Some(user)) if user.is_active => {
+            (checked @ (Checked::Right | Checked::Outdated), Some(mut user)) if user.is_active => {
                 attempt.succeeded();
+                if checked == Checked::Outdated {
+                    self.renew_hash(&mut user, password).await;
+                }
                 Ok(Proved { user, at })
             }
             (Checked::Right | Checked::Outdated | Checked::Wrong, _) => {
@@ -113,27 +116,31 @@ impl Accounts {
         }
     }
 
-    /// Verifies, at the same cost for an account that does not exist, and renews a hash that is
-    /// older than the policy.
+    /// Verifies, at the same cost for an account that does not exist.
     pub(super) async fn check_password(
         &self,
         password: &str,
         user: Option<&User>,
     ) -> Result<Checked, Trouble> {
         let stored = user.map(|user| user.password.expose_secret());
-        let checked = self.parts.passwords.verify(password, stored).await?;
-        if let (Checked::Outdated, Some(user)) = (checked, user) {
-            self.renew_hash(user, password).await;
-        }
-        Ok(checked)
+        Ok(self.parts.passwords.verify(password, stored).await?)
     }
 
-    /// The password was right: that the new hash could not be stored is no reason to refuse it.
-    async fn renew_hash(&self, user: &User, password: &str) {
+    /// Stores a hash of the present policy, in the record at hand as well: what is issued next
+    /// may carry a digest of it. The password was right: that the new hash could not be stored
+    /// is no reason to refuse it.
+    async fn renew_hash(&self, user: &mut User, password: &str) {
         let Ok(new) = self.parts.passwords.hash(password).await else { return };
-        let old = user.password.expose_secret();
-        if let Err(error) = self.parts.store.rehash(user.id, old, &new).await {
-            tracing::warn!(user.id = %user.id, %error, "an outdated password hash was kept");
+        let (old, now) = (user.password.expose_secret(), self.parts.clock.now());
+        match self.parts.store.rehash(user.id, old, &new, now).await {
+            Ok(entries) if entries.is_empty() => {}
+            Ok(entries) => {
+                self.announce(&entries);
+                user.password = new.into();
+            }
+            Err(error) => {
+                tracing::warn!(user.id = %user.id, %error, "an outdated password hash was kept");
+            }
         }
     }
 

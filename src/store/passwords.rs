@@ -10,7 +10,7 @@ use super::outbox::{self, NewMail};
 use super::query::sql;
 use super::users::{self, Changed};
 use super::{db::Tx, profile};
-use crate::model::{CutReason, Timestamp, UserId};
+use crate::model::{CutReason, LogEntry, Timestamp, UserId};
 
 /// A new password.
 pub struct PasswordChange<'a> {
@@ -67,14 +67,24 @@ impl Store {
     }
 
     /// Replaces a hash by one of the same password, unless the password was changed meanwhile.
-    /// Logs nothing: to everyone else nothing happened.
-    pub async fn rehash(&self, id: UserId, old: &str, new: &str) -> Result<()> {
+    /// Ends nothing, but replicas that remember a digest of the hash must read it again. No
+    /// entries: nothing was replaced.
+    pub async fn rehash(
+        &self,
+        id: UserId,
+        old: &str,
+        new: &str,
+        at: Timestamp,
+    ) -> Result<Vec<LogEntry>> {
         self.db
             .write(|| async {
                 let mut tx = self.db.begin().await?;
                 let query = sql("UPDATE users SET password = $3 WHERE id = $1 AND password = $2");
-                tx.execute(query.bind(id).bind(old).bind(new)).await?;
-                tx.commit(()).await
+                if tx.execute(query.bind(id).bind(old).bind(new)).await? == 0 {
+                    return tx.commit(Vec::new()).await;
+                }
+                let entry = users::announce(&mut tx, id, at).await?;
+                tx.commit(vec![entry]).await
             })
             .await
     }

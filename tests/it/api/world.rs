@@ -170,7 +170,7 @@ impl World {
     pub(super) async fn forbid_passwords(&self, name: &str) {
         let user = self.user(name).await;
         let old = user.password.expose_secret();
-        self.store.rehash(user.id, old, &unusable()).await.unwrap();
+        self.store.rehash(user.id, old, &unusable(), self.clock.now()).await.unwrap();
     }
 
     /// What waits in the outbox.

@@ -4,12 +4,16 @@
 //! it: login rows, rotation, the time of the last login.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::identity::{IdentifyError, JwtFault, RefreshClaims, Rejection, TokenPair};
-use crate::model::{Login, LoginId, LoginKind, User};
+use crate::model::{Login, LoginId, LoginKind, Timestamp, User};
 
 use super::login::{LoginError, Proved, random_bytes};
 use super::{Accounts, Trouble};
+
+/// The rest of a second, and what two clocks may reasonably differ by.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// What a refresh hands out.
 pub struct Refreshed {
@@ -50,7 +54,8 @@ impl Accounts {
         password: &str,
         address: Option<IpAddr>,
     ) -> Result<TokenPair, LoginError> {
-        let Proved { user, at } = self.prove_password(name, password, address).await?;
+        let proved = self.prove_password(name, password, address).await?;
+        let Proved { user, at } = self.past_the_last_cut(proved).await?;
         let login = self.store_jwt_login(&user).await?;
         Ok(self.parts.issuer.pair(&user, login, at))
     }
@@ -82,11 +87,46 @@ impl Accounts {
         Ok(self.parts.authenticator.verify_token(token).await?)
     }
 
+    /// A token without the claim `gen` is judged by the second of its `iat`, and within the
+    /// second of a cut the cut wins: whoever sets a new password and logs in with it at once
+    /// would get tokens that are dead. So that second is waited out. It can be a long one only
+    /// where replicas' clocks differ, and then it is our trouble.
+    async fn past_the_last_cut(&self, proved: Proved) -> Result<Proved, LoginError> {
+        let Proved { user, at } = proved;
+        let second = user.cut_at.map_or(i64::MIN, Timestamp::seconds);
+        if second < at.seconds() || self.issues("gen") {
+            return Ok(Proved { user, at });
+        }
+        let over = Timestamp::from_seconds(second.saturating_add(1));
+        let wait = over.since(self.parts.clock.now());
+        if wait > LONGEST_WAIT {
+            return Err(Trouble::Unavailable.into());
+        }
+        tokio::time::sleep(wait).await;
+        let at = self.parts.clock.now();
+        if at < over {
+            return Err(Trouble::Unavailable.into());
+        }
+        // A second cut may have come meanwhile, before the time that is written now.
+        let again = self.parts.store.user(user.id).await.map_err(Trouble::from)?;
+        match again {
+            Some(again) if again.is_active && again.generation == user.generation => {
+                Ok(Proved { user, at })
+            }
+            _ => Err(LoginError::Refused),
+        }
+    }
+
+    /// Whether our tokens have this claim.
+    fn issues(&self, claim: &str) -> bool {
+        self.settings().tokens.jwt.extra_claims.iter().any(|extra| extra == claim)
+    }
+
     /// Keeps a row of the login where tokens name it, so that it can be listed and ended.
     async fn store_jwt_login(&self, user: &User) -> Result<Option<LoginId>, LoginError> {
         let now = self.parts.clock.now();
         let settings = &self.settings().tokens.jwt;
-        if !settings.extra_claims.iter().any(|claim| claim == "sid") {
+        if !self.issues("sid") {
             if settings.update_last_login {
                 self.parts.store.set_last_login(user.id, now).await.map_err(Trouble::from)?;
             }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use portcullis::model::UserId;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::world::{Answer, PASSWORD, World};
@@ -167,4 +169,50 @@ async fn verify_answers_an_empty_object_for_a_good_token_of_any_type() {
     }
     let wanted = json!({"token": ["This field is required."]});
     world.post("/auth/jwt/verify/", json!({"access": access})).await.is(400, &wanted);
+}
+
+/// djoser's tokens say in which second they were issued, and no more.
+#[tokio::test]
+async fn a_login_in_the_second_of_a_cut_waits_for_the_next_one() {
+    let world = World::djoser().await;
+    let id = world.register("ada").await;
+    let (_, old) = world.log_in_jwt("ada").await;
+    world.store.cut_user(UserId(id), world.clock.now()).await.unwrap().unwrap();
+    // The clock stands still: rather none than tokens that are dead.
+    let body = json!({"username": "ada", "password": PASSWORD});
+    let answer = world.post("/auth/jwt/create/", body).await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("5")));
+    let (login, ()) = tokio::join!(world.log_in_jwt("ada"), async {
+        tokio::task::yield_now().await;
+        world.pass(Duration::from_secs(1));
+    });
+    assert_eq!(world.me(&login.1).await.status, 200);
+    assert_eq!(refresh(&world, &login.0).await.status, 200);
+    assert_eq!(world.me(&old).await.status, 401);
+}
+
+/// `check_revoke_token` puts a digest of the stored hash into tokens.
+#[tokio::test]
+async fn tokens_of_a_login_that_renews_the_hash_are_good() {
+    let world = World::with(|settings| settings.tokens.jwt.check_revoke_token = true).await;
+    world.register("ada").await;
+    let (_, before) = world.log_in_jwt("ada").await;
+    assert_eq!(world.me(&before).await.status, 200);
+    let user = world.user("ada").await;
+    let imported = "pbkdf2_sha256$1000$salt$";
+    let mut hash = [0; 32];
+    aws_lc_rs::pbkdf2::derive(
+        aws_lc_rs::pbkdf2::PBKDF2_HMAC_SHA256,
+        std::num::NonZeroU32::new(1000).unwrap(),
+        b"salt",
+        PASSWORD.as_bytes(),
+        &mut hash,
+    );
+    let imported = format!("{imported}{}", STANDARD.encode(hash));
+    let now = world.clock.now();
+    world.store.rehash(user.id, user.password.expose_secret(), &imported, now).await.unwrap();
+    let (fresh, access) = world.log_in_jwt("ada").await;
+    assert_ne!(world.user("ada").await.password.expose_secret(), imported);
+    assert_eq!(world.me(&access).await.status, 200);
+    assert_eq!(refresh(&world, &fresh).await.status, 200);
 }

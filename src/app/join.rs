@@ -5,11 +5,13 @@
 //! sockets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::secret_key::root_key;
 use super::{Options, Starting, open_store, persist};
@@ -29,6 +31,9 @@ use crate::mail::{Bell, Postman, Transport};
 use crate::secret::{KeyUse, RootKey};
 use crate::store::Store;
 use crate::telemetry::Metrics;
+
+/// How long background work may take to end: a little more than the mail in hand.
+const BACKGROUND_TIME: Duration = Duration::from_secs(35);
 
 /// Everything that was joined, ready to serve.
 pub(super) struct Parts {
@@ -168,7 +173,10 @@ impl Parts {
         let drained = gateway.run(listeners, stopping).await;
         // Only now: requests in flight have written their changes and rung for their mail.
         end.send_replace(true);
-        background.join_all().await;
+        let ended = async { while background.join_next().await.is_some() {} };
+        if timeout(BACKGROUND_TIME, ended).await.is_err() {
+            tracing::warn!("background work was still under way and was dropped");
+        }
         self.store.close().await;
         Ok(drained?)
     }
@@ -190,7 +198,7 @@ fn watch_over(parts: &Parts, clock: &Clock, health: &Health, metrics: &Metrics) 
     });
     let (revocations, now) = (Arc::clone(&parts.revocations), clock.clone());
     metrics.watch_revocation_age(move || {
-        revocations.synced_at().map_or(std::time::Duration::MAX, |at| now.now().since(at))
+        revocations.synced_at().map_or(Duration::MAX, |at| now.now().since(at))
     });
     let revocations = Arc::clone(&parts.revocations);
     metrics.watch(

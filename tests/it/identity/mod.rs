@@ -7,4 +7,5 @@ mod ending;
 mod keys;
 mod outage;
 mod proving;
+mod racing;
 mod refresh;

@@ -43,6 +43,7 @@ pub(super) struct HeaderRules {
     user_id: Option<HeaderName>,
     email: Option<HeaderName>,
     groups: Option<HeaderName>,
+    assertion: Option<HeaderName>,
 }
 
 impl HeaderRules {
@@ -57,6 +58,7 @@ impl HeaderRules {
             user_id: header_name(&own.user_id)?,
             email: header_name(&own.email)?,
             groups: header_name(&own.groups)?,
+            assertion: header_name(&own.assertion)?,
         })
     }
 
@@ -94,7 +96,7 @@ impl HeaderRules {
 
     /// One of the names in which we tell who asks.
     pub(super) fn is_ours(&self, name: &HeaderName) -> bool {
-        let own = [&self.user, &self.user_id, &self.email, &self.groups];
+        let own = [&self.user, &self.user_id, &self.email, &self.groups, &self.assertion];
         own.into_iter().any(|own| own.as_ref() == Some(name))
             || name.as_str().starts_with("x-portcullis-")
     }

@@ -344,8 +344,8 @@ impl ProxyHttp for Phases {
             upstream.durations.observe(sent.elapsed().as_secs_f64());
             upstream.note(true, &self.recorder.metrics);
         }
-        let names = &request.live.settings.identity_headers;
-        returned::clean(response, |name| returned::is_ours(names, name));
+        let passage = request.passage();
+        returned::clean(response, |name| passage.is_some_and(|it| it.strips_from_answer(name)));
         Ok(())
     }
 

@@ -7,8 +7,6 @@
 use http::{HeaderName, StatusCode, header};
 use pingora::http::ResponseHeader;
 
-use crate::config::IdentityHeaders;
-
 /// RFC 9110, 7.6.1, and those of old proxies. `Transfer-Encoding` is not among them: Pingora
 /// has read the body by it and writes its own framing by it.
 const HOP_BY_HOP: [HeaderName; 5] = [
@@ -18,15 +16,6 @@ const HOP_BY_HOP: [HeaderName; 5] = [
     header::TE,
     header::UPGRADE,
 ];
-
-/// Whether the gateway tells an upstream who asks under this name, or keeps it for itself.
-pub(super) fn is_ours(names: &IdentityHeaders, name: &HeaderName) -> bool {
-    let name = name.as_str();
-    name.starts_with("x-portcullis-")
-        || [&names.user, &names.user_id, &names.email, &names.groups, &names.assertion]
-            .iter()
-            .any(|ours| name.eq_ignore_ascii_case(ours))
-}
 
 /// Removes what is not for the client. `is_ours`: the names that the gateway writes upstream.
 pub(super) fn clean(response: &mut ResponseHeader, is_ours: impl Fn(&HeaderName) -> bool) {

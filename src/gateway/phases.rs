@@ -334,6 +334,9 @@ impl ProxyHttp for Phases {
         if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
             return Err(Error::new_up(ErrorType::InvalidHTTPHeader));
         }
+        if !returned::has_one_length(response) {
+            return Err(Error::new_up(ErrorType::InvalidHTTPHeader));
+        }
         if response.status.is_informational() {
             request.informational += 1;
             if request.informational > MAX_INFORMATIONAL {

@@ -40,6 +40,27 @@ pub(super) fn clean(response: &mut ResponseHeader, is_ours: impl Fn(&HeaderName)
     if !upgraded {
         response.remove_header(&header::CONNECTION);
     }
+    let is_bodiless = matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if is_bodiless {
+        response.remove_header(&header::TRANSFER_ENCODING);
+    }
+    // Of a 304 it is the length of what was not modified (RFC 9110, 8.6).
+    if response.status == StatusCode::NO_CONTENT
+        || response.headers.contains_key(header::TRANSFER_ENCODING)
+    {
+        response.remove_header(&header::CONTENT_LENGTH);
+    }
+}
+
+/// Whether the length is told once and as a number, if at all. `2, 2` is read in three ways, and
+/// what a client makes of it must not differ from what we read.
+pub(super) fn has_one_length(response: &ResponseHeader) -> bool {
+    let mut lengths = response.headers.get_all(header::CONTENT_LENGTH).iter();
+    let is_number = |value: &http::HeaderValue| {
+        let digits = value.as_bytes();
+        (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
+    };
+    lengths.next().is_none_or(is_number) && lengths.next().is_none()
 }
 
 /// An upstream that nominates these would make its own body unreadable.

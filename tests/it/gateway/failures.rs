@@ -128,3 +128,57 @@ async fn a_client_that_leaves_ends_the_request_to_the_application() {
     drop(client);
     tokio::time::timeout(Duration::from_secs(10), gateway.running.stop()).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn answers_that_have_no_body_have_no_framing_either() {
+    for (answer, method, length) in [
+        ("204 No Content\r\nContent-Length: 5", "GET", None),
+        ("204 No Content\r\nTransfer-Encoding: chunked", "GET", None),
+        ("304 Not Modified\r\nContent-Length: 5", "GET", Some("5")),
+        ("304 Not Modified\r\nTransfer-Encoding: chunked", "GET", None),
+        ("200 OK\r\nContent-Length: 5", "HEAD", Some("5")),
+    ] {
+        let whole = format!("HTTP/1.1 {answer}\r\n\r\n").into_bytes();
+        let app = App::start(move |received| {
+            if received.line.contains("next") { Act::ok("next") } else { Act::Say(whole.clone()) }
+        })
+        .await;
+        let gateway = Gateway::before(&app).await;
+        let mut client = gateway.client().await;
+        client.send(get("/public/a", "").replacen("GET", method, 1)).await;
+        let head = client.head().await;
+        assert_eq!(head.status.to_string(), answer[..3], "{head:?}");
+        let framing = (head.header("content-length"), head.header("transfer-encoding"));
+        assert_eq!(framing, (length, None), "{answer}");
+        let next = client.ask(get("/public/next", "")).await;
+        assert_eq!((next.status, next.text().as_str()), (200, "next"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn answers_that_could_be_read_in_two_ways_are_502() {
+    for lines in [
+        "X-A: b\rX-Injected: c\r\nContent-Length: 2",
+        "X-A: b\0c\r\nContent-Length: 2",
+        "Content-Length: 2\r\nContent-Length: 3",
+        "Content-Length: 2\r\nContent-Length: 2",
+        "Content-Length: -2",
+        "Content-Length: +2",
+        "Content-Length: 2, 2",
+        "Content-Length:",
+    ] {
+        let whole = format!("HTTP/1.1 200 OK\r\n{lines}\r\n\r\nok");
+        let app = App::start(move |_| Act::Last(whole.clone().into_bytes())).await;
+        let gateway = Gateway::before(&app).await;
+        let answer = gateway.client().await.ask(get("/public/a", "")).await;
+        assert_eq!(answer.status, 502, "{lines:?}");
+    }
+    // Chunks win over a length, and only they are told (RFC 9112, 6.3).
+    let whole = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n\
+                 2\r\nok\r\n0\r\n\r\n";
+    let app = App::start(move |_| Act::Last(whole.into())).await;
+    let gateway = Gateway::before(&app).await;
+    let answer = gateway.client().await.ask(get("/public/a", "")).await;
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    assert_eq!(answer.header("content-length"), None);
+}

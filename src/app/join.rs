@@ -122,7 +122,11 @@ pub(super) async fn join(
         cors: CorsPolicy::new(&settings.cors),
         upstreams: Upstreams::new(settings, metrics)?,
         api: api::router(ApiParts { accounts, authenticator }),
-        replies: Replies { rejection: api::reply::rejection, error: api::reply::error },
+        replies: Replies {
+            rejection: api::reply::rejection,
+            unavailable: api::reply::unavailable,
+            error: api::reply::error,
+        },
     };
     live.upstreams.refresh().await;
 

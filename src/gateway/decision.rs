@@ -4,7 +4,7 @@
 //! must not decide anything.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode};
 
 use super::failure::Failure;
 use super::live::Replies;
@@ -59,15 +59,7 @@ pub(super) fn answer(refusal: &Refusal, replies: &Replies) -> Response<Bytes> {
             "You do not have permission to perform this action.",
             "permission_denied",
         ),
-        Refusal::Unavailable => {
-            let mut answer = (replies.error)(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Credentials cannot be checked at present.",
-                "auth_unavailable",
-            );
-            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            answer
-        }
+        Refusal::Unavailable => (replies.unavailable)(),
     }
 }
 
@@ -88,6 +80,11 @@ mod tests {
                 *answer.status_mut() = status;
                 answer
             },
+            unavailable: || {
+                let mut answer = Response::new(Bytes::from_static(b"later"));
+                *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                answer
+            },
         }
     }
 
@@ -102,6 +99,7 @@ mod tests {
             (Refusal::BadRequest("two slashes"), 400, "bad_request: two slashes"),
             (Refusal::NoRoute, 404, "not_found: Not found."),
             (Refusal::Unauthenticated(Rejection::Missing), 401, "Missing"),
+            (Refusal::Unavailable, 503, "later"),
             (
                 Refusal::Forbidden,
                 403,
@@ -110,12 +108,5 @@ mod tests {
         ] {
             assert_eq!(answered(&refusal), (status, Bytes::from(body)));
         }
-    }
-
-    #[test]
-    fn our_own_trouble_is_503_with_a_hint_when_to_come_back() {
-        let answer = answer(&Refusal::Unavailable, &replies());
-        assert_eq!(answer.status(), 503);
-        assert_eq!(answer.headers()["retry-after"], "1");
     }
 }

@@ -19,11 +19,16 @@ pub type RejectionReply = fn(&Rejection) -> Response<Bytes>;
 /// Writes any other refusal: `{"detail": …, "code": …}`.
 pub type ErrorReply = fn(status: StatusCode, detail: &str, code: &str) -> Response<Bytes>;
 
+/// Writes that a credential cannot be checked at present: 503 and when to come back.
+pub type UnavailableReply = fn() -> Response<Bytes>;
+
 /// How refusals are written: handed in, because only the API knows the bodies.
 #[derive(Debug, Clone, Copy)]
 pub struct Replies {
     /// For [`Rejection`]s: 401, and what the recorded API answers otherwise.
     pub rejection: RejectionReply,
+    /// For our own trouble.
+    pub unavailable: UnavailableReply,
     /// For everything else.
     pub error: ErrorReply,
 }

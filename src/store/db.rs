@@ -12,7 +12,7 @@ use sqlx::sqlite::{Sqlite, SqlitePool, SqliteRow};
 use sqlx::{Either, FromRow, Transaction};
 
 use super::errors::{Result, StoreError};
-use super::folder::TemporaryFolder;
+use super::folder::{OpenedFile, TemporaryFolder};
 use super::query::{Query, sql};
 
 /// What a store call may take, with waiting for a connection and all attempts.
@@ -28,6 +28,7 @@ pub(super) enum Db {
         read: SqlitePool,
         /// One connection: its queue is fair, whereas SQLite's own waiting is polling.
         write: SqlitePool,
+        file: Arc<OpenedFile>,
         /// Removed with the last handle; none for a real database.
         #[expect(dead_code, reason = "held, so that it lives as long as the pools")]
         folder: Option<Arc<TemporaryFolder>>,
@@ -114,7 +115,10 @@ impl Db {
     /// A transaction that only reads.
     pub(super) async fn snapshot(&self) -> sqlx::Result<Tx> {
         Ok(match self {
-            Self::Sqlite { read, .. } => Tx::Sqlite(read.begin().await?),
+            Self::Sqlite { read, file, .. } => {
+                file.check()?;
+                Tx::Sqlite(read.begin().await?)
+            }
             Self::Postgres { pool, sharing } => {
                 let begin = match sharing {
                     Sharing::Own => "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
@@ -129,7 +133,10 @@ impl Db {
     pub(super) async fn begin(&self) -> sqlx::Result<Tx> {
         Ok(match self {
             // The write lock at once: a transaction that began by reading could not get it later.
-            Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite { write, file, .. } => {
+                file.check()?;
+                Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
+            }
             Self::Postgres { pool, sharing } => {
                 let begin = match sharing {
                     Sharing::Own => "BEGIN ISOLATION LEVEL READ COMMITTED",

@@ -5,6 +5,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Makes the file with its folders unless it is there: 0600, and 0700 for the folders. SQLite
@@ -33,6 +34,37 @@ fn create_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
+}
+
+/// The very file that was opened, which a name may come to mean no more. SQLite goes on with a
+/// file that was removed or replaced, and what it writes is lost; new connections would read
+/// another one.
+#[derive(Debug)]
+pub(super) struct OpenedFile {
+    path: PathBuf,
+    /// Device and number.
+    identity: (u64, u64),
+}
+
+impl OpenedFile {
+    /// The file as it is now.
+    pub(super) fn note(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity(path)? })
+    }
+
+    /// Whether the name still leads to it. Asked before each transaction: one look at the
+    /// directory, which the system holds in memory, against the disk's sync of a write.
+    pub(super) fn check(&self) -> io::Result<()> {
+        if identity(&self.path)? == self.identity {
+            return Ok(());
+        }
+        Err(io::Error::other("another file has taken the place of the database: restart"))
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::metadata(path)?;
+    Ok((found.dev(), found.ino()))
 }
 
 /// A folder of its own among the system's temporary files, gone when this is dropped.

@@ -15,7 +15,7 @@ use sqlx::sqlite::{
 
 use super::db::Db;
 use super::errors::{Result, StoreError};
-use super::folder::{TemporaryFolder, create_private};
+use super::folder::{OpenedFile, TemporaryFolder, create_private};
 
 /// How long one process waits for another that writes (the shell's commands beside the
 /// gateway). Below the patience of a store call, so that the database's own error is seen.
@@ -38,7 +38,9 @@ pub(super) enum Durability {
 /// Opens the file, and makes it if it is not there.
 pub(super) async fn open(url: &str) -> Result<Db> {
     let options = parse(url, Durability::Full)?;
-    create_private(options.get_filename()).map_err(sqlx::Error::Io)?;
+    // A place where no file can be made is a fault of the settings, and no reason to wait.
+    let made = create_private(options.get_filename());
+    made.map_err(|error| StoreError::Refused(sqlx::Error::Io(error)))?;
     connect(&options, None).await
 }
 
@@ -64,7 +66,8 @@ async fn connect(
     // The writer first: a read-only connection can neither create the file nor switch to WAL.
     let write = pool(1).connect_with(options.clone()).await?;
     let read = pool(READERS).connect_lazy_with(options.clone().read_only(true));
-    Ok(Db::Sqlite { read, write, folder })
+    let file = OpenedFile::note(options.get_filename()).map_err(sqlx::Error::Io)?;
+    Ok(Db::Sqlite { read, write, file: Arc::new(file), folder })
 }
 
 fn pool(connections: u32) -> PoolOptions<Sqlite> {

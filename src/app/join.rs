@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::secret_key::root_key;
-use super::{Options, Starting, open_store, persist};
+use super::{Options, Starting, database_options, persist};
 use crate::accounts::passwords::Passwords;
 use crate::accounts::throttle::Throttle;
 use crate::accounts::{Accounts, AccountsParts};
@@ -55,7 +55,10 @@ pub(super) async fn join(
 ) -> anyhow::Result<Parts> {
     let root = root_key(settings)?;
     let clock = &options.clock;
-    let store = open_store(settings).await?;
+    let database = database_options(settings);
+    let store = persist("opening", || Store::open(&database))
+        .await
+        .context("the database could not be opened")?;
     if settings.database.migrate {
         persist("migrations", || store.migrate())
             .await

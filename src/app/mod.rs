@@ -158,12 +158,16 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
 
 /// Opens the database; with `database.migrate` its schema is up to date then.
 pub async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
-    let options = DatabaseOptions {
+    let store = Store::open(&database_options(settings)).await;
+    store.context("the database could not be opened")
+}
+
+fn database_options(settings: &Settings) -> DatabaseOptions {
+    DatabaseOptions {
         url: settings.database.url.expose().to_owned(),
         direct_url: settings.database.direct_url.expose().to_owned(),
         pooler: settings.database.pool == Pool::Transaction,
-    };
-    Store::open(&options).await.context("the database could not be opened")
+    }
 }
 
 /// A gateway that has its sockets and nothing else yet.

@@ -144,8 +144,9 @@ fn postgres_trouble(code: &str) -> Trouble {
     match code {
         // Serialisation failure, deadlock, lock timeout.
         "40001" | "40P01" | "55P03" => Trouble::Conflict,
-        // Read-only transaction, unknown database, cancelled by timeout.
-        "25006" | "3D000" | "57014" => Trouble::Unavailable,
+        // Read-only transaction, unknown database, a database closed to connections (among
+        // others), cancelled by timeout.
+        "25006" | "3D000" | "55000" | "57014" => Trouble::Unavailable,
         // Connection, authorisation (a rotated password), resources, shutdown, system.
         _ if ["08", "28", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) => {
             Trouble::Unavailable
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_database_that_is_away_or_full_is_unavailable() {
-        for code in ["57P01", "53300", "25006", "57014", "08006", "28P01"] {
+        for code in ["57P01", "53300", "25006", "57014", "08006", "28P01", "55000"] {
             assert_eq!(postgres_trouble(code), Trouble::Unavailable, "{code}");
         }
         for code in ["5", "8", "10", "13", "14", "266", "1032"] {

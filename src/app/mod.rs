@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -104,27 +104,26 @@ pub async fn serve(settings: Settings, options: Options) -> anyhow::Result<()> {
     let starting = Starting::bind(settings, options)?;
     let (ready, became_ready) = tokio::sync::oneshot::channel();
     let addresses = starting.listeners.addresses().to_vec();
-    let telemetry = starting.listeners.telemetry();
+    if let Some(address) = starting.listeners.telemetry() {
+        // Before anything is loaded: whoever waits for readiness wants to know where to ask.
+        tracing::info!(%address, "serving probes and metrics");
+    }
+    let mut signals = StopSignals::listen()?;
     let serving = tokio::spawn(starting.serve(stopping, ready));
     tokio::spawn(async move {
         if became_ready.await.is_ok() {
             for address in addresses {
                 tracing::info!(%address, "serving traffic");
             }
-            if let Some(address) = telemetry {
-                tracing::info!(%address, "serving probes and metrics");
-            }
         }
     });
     let signals = tokio::spawn(async move {
-        if stop_signal().await.is_ok() {
-            tracing::info!("stopping: no new connections, requests in flight finish");
-            stop.send_replace(true);
-            if stop_signal().await.is_ok() {
-                tracing::warn!("second signal: ending at once");
-                std::process::exit(i32::from(crate::cli::EXIT_FAILURE));
-            }
-        }
+        signals.next().await;
+        tracing::info!("stopping: no new connections, requests in flight finish");
+        stop.send_replace(true);
+        signals.next().await;
+        tracing::warn!("second signal: ending at once");
+        std::process::exit(i32::from(crate::cli::EXIT_FAILURE));
     });
     let drained = serving.await.context("the gateway's task ended early")?;
     signals.abort();
@@ -137,14 +136,30 @@ pub async fn serve(settings: Settings, options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// SIGTERM and SIGINT, listened to from one to the next: a second one that comes while the first
+/// is being dealt with is not lost.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> anyhow::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Waits for SIGTERM or SIGINT.
 pub async fn stop_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    StopSignals::listen()?.next().await;
     Ok(())
 }
 

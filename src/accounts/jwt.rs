@@ -57,6 +57,7 @@ impl Accounts {
         let proved = self.prove_password(name, password, address).await?;
         let Proved { user, at } = self.past_the_last_cut(proved).await?;
         let login = self.store_jwt_login(&user).await?;
+        self.parts.authenticator.met(&user, at);
         Ok(self.parts.issuer.pair(&user, login, at))
     }
 

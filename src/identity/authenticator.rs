@@ -11,7 +11,7 @@ use quick_cache::sync::Cache;
 
 use crate::clock::Clock;
 use crate::config::{Lifetime, Settings};
-use crate::model::{Timestamp, TokenDigest};
+use crate::model::{Timestamp, TokenDigest, User};
 use crate::store::{OpaqueRow, Store};
 
 use super::credential::Credential;
@@ -176,6 +176,13 @@ impl Authenticator {
     pub fn forget(&self, credential: Credential<'_>) {
         let (Credential::Opaque(token) | Credential::Jwt(token)) = credential;
         self.entries.remove(&token_digest(token));
+    }
+
+    /// Takes note of a record that was read to hand out tokens (at `read`). They may come back
+    /// before the log says what changed since we last looked: an account that was activated from
+    /// the shell, say.
+    pub fn met(&self, user: &User, read: Timestamp) {
+        self.records.remember(user, read);
     }
 
     /// Proves an entry anew; with the database away it stays good, for nothing that ended is

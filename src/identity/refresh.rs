@@ -34,6 +34,7 @@ impl Authenticator {
         }
         let user = self.claimed_user(&genuine).await?.ok_or(Rejection::UserNotFound)?;
         self.check_user(&genuine, &user).await?;
+        self.met(&user, now);
         Ok(RefreshClaims::of(genuine, user.id, now))
     }
 

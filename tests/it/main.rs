@@ -22,6 +22,9 @@ mod compatibility;
 mod journey;
 
 #[cfg(test)]
+mod faults;
+
+#[cfg(test)]
 mod gateway;
 
 #[cfg(test)]

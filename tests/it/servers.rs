@@ -37,6 +37,18 @@ impl PostgresDatabase {
         format!("{host}/{}?{query}", self.name)
     }
 
+    /// From now on nobody is connected, and nobody can connect: a server that went away, as far
+    /// as a client can tell.
+    pub(crate) async fn close_to_connections(&self) {
+        run(&self.server, &format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name)).await;
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname =";
+        run(&self.server, &format!("{end} '{}'", self.name)).await;
+    }
+
+    pub(crate) async fn open_to_connections(&self) {
+        run(&self.server, &format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name)).await;
+    }
+
     pub(crate) async fn remove(self) {
         run(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
     }

@@ -30,11 +30,12 @@ pub(crate) const PASSWORD: &str = "correct-horse-battery";
 pub(crate) struct Subject {
     pub(crate) address: SocketAddr,
     telemetry: SocketAddr,
-    _running: Running,
+    running: Running,
     pub(crate) clock: Clock,
     mailbox: Captured,
     asked: Arc<AtomicUsize>,
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
+    settings: Settings,
 }
 
 impl Subject {
@@ -64,13 +65,35 @@ impl Subject {
         change(&mut settings);
         // The real time to begin with: other parties' clocks (TLS, browsers) do not matter here.
         let clock = Clock::manual(Clock::system().now());
+        Self::launch(settings, clock, folder, asked).await
+    }
+
+    /// The same gateway, stopped and started again with its database, at the same time of day.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { running, clock, asked, folder, settings, .. } = self;
+        let stopped = tokio::time::timeout(Duration::from_secs(10), running.stop()).await;
+        stopped.expect("a stop within ten seconds").unwrap();
+        Self::launch(settings, clock, folder, asked).await
+    }
+
+    async fn launch(
+        settings: Settings,
+        clock: Clock,
+        folder: TempDir,
+        asked: Arc<AtomicUsize>,
+    ) -> Self {
         let (transport, mailbox) = Transport::capture();
         let log = RequestLog::to(std::io::sink(), 1);
         let options = Options { clock: clock.clone(), transport: Some(transport), log };
-        let running = app::start_with(settings, options).await.unwrap();
+        let running = app::start_with(settings.clone(), options).await.unwrap();
         let address = running.address;
         let telemetry = running.telemetry.unwrap();
-        Self { address, telemetry, _running: running, clock, mailbox, asked, _folder: folder }
+        Self { address, telemetry, running, clock, mailbox, asked, folder, settings }
+    }
+
+    /// What the telemetry listener answers.
+    pub(crate) async fn probe(&self, path: &str) -> Answer {
+        exchange(self.telemetry, Ask::new(Method::GET, path)).await
     }
 
     /// How many requests have reached the upstream.
@@ -83,13 +106,11 @@ impl Subject {
     pub(crate) async fn advance(&self, span: Duration) {
         self.clock.set(self.clock.now().plus(span));
         let ready = async {
-            while exchange(self.telemetry, Ask::new(Method::GET, "/readyz")).await.status
-                != StatusCode::OK
-            {
+            while self.probe("/readyz").await.status != StatusCode::OK {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), ready).await.expect("ready again");
+        tokio::time::timeout(Duration::from_secs(20), ready).await.expect("ready again");
     }
 
     /// The path of the link in the next mail, as its last two parts: uid and token.
@@ -202,10 +223,15 @@ impl Answer {
 
 /// One request over a connection of its own, within ten seconds.
 pub(crate) async fn exchange(to: SocketAddr, ask: Ask) -> Answer {
+    try_exchange(to, ask).await.expect("a whole answer")
+}
+
+/// The same with somebody who may be gone before there is a whole answer.
+pub(crate) async fn try_exchange(to: SocketAddr, ask: Ask) -> Option<Answer> {
     tokio::time::timeout(Duration::from_secs(10), async {
-        let stream = TcpStream::connect(to).await.unwrap();
+        let stream = TcpStream::connect(to).await.ok()?;
         let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
         tokio::spawn(connection);
         let mut request = http::Request::builder()
             .method(ask.method)
@@ -214,16 +240,17 @@ pub(crate) async fn exchange(to: SocketAddr, ask: Ask) -> Answer {
         for (name, value) in ask.headers {
             request = request.header(name, value);
         }
-        let answer = sender.send_request(request.body(Full::new(ask.body)).unwrap()).await.unwrap();
-        let (parts, body) = answer.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body }
+        let request = request.body(Full::new(ask.body)).unwrap();
+        let (parts, body) = sender.send_request(request).await.ok()?.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
+        Some(Answer { status: parts.status, headers: parts.headers, body })
     })
     .await
     .expect("an answer within ten seconds")
 }
 
-async fn echo() -> (SocketAddr, Arc<AtomicUsize>) {
+/// An application that answers what reached it; and how often it was asked.
+pub(crate) async fn echo() -> (SocketAddr, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -85,6 +85,8 @@ impl Accounts {
         let entries = match identity.kind {
             CredentialKind::Opaque => self.end_opaque(identity).await?,
             CredentialKind::Jwt => self.end_jwt(identity).await?,
+            // Nothing was handed out; the API takes no such credential in the first place.
+            CredentialKind::Basic => Vec::new(),
         };
         self.announce(&entries);
         self.parts.authenticator.forget(credential);

@@ -4,6 +4,7 @@
 //! steps: who asks too often, what is wrong with the input, what the store shall do in one
 //! transaction, who has to hear of it. It must not know HTTP, the words of an answer, or SQL.
 
+mod basic;
 mod error;
 mod jwt;
 mod login;

@@ -16,7 +16,7 @@ use crate::accounts::{
     Field, LogOutError, LoginError, ProfileError, RefreshError, RegisterError, RemovalError,
     ResetError, ResetRequestError, Trouble,
 };
-use crate::identity::{CredentialKind, IdentifyError, JwtFault, Rejection};
+use crate::identity::{BasicFault, CredentialKind, IdentifyError, JwtFault, Rejection};
 
 use super::fields::{Faults, email_text, username_text};
 use super::reply::{self, Reply};
@@ -166,6 +166,7 @@ pub(super) fn of_refresh(error: RefreshError) -> Failure {
             | Rejection::Empty
             | Rejection::Spaces
             | Rejection::Repeated
+            | Rejection::Basic(_)
             | Rejection::UnknownToken => reply::token_not_valid(JwtFault::Invalid),
         }),
         RefreshError::Trouble(trouble) => trouble.into(),
@@ -188,6 +189,7 @@ pub(super) fn of_verify(error: RefreshError) -> Failure {
             | Rejection::Empty
             | Rejection::Spaces
             | Rejection::Repeated
+            | Rejection::Basic(_)
             | Rejection::UnknownToken
             | Rejection::InactiveOwner => reply::token_not_valid(JwtFault::Invalid),
         }),
@@ -237,6 +239,7 @@ fn gone(kind: CredentialKind) -> Failure {
     Failure::from(reply::rejection(&match kind {
         CredentialKind::Opaque => Rejection::UnknownToken,
         CredentialKind::Jwt => Rejection::UserNotFound,
+        CredentialKind::Basic => Rejection::Basic(BasicFault::Refused),
     }))
 }
 

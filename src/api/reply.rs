@@ -14,7 +14,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::identity::{JwtFault, Rejection};
+use crate::identity::{BasicFault, JwtFault, Rejection};
 
 /// A whole answer.
 pub type Reply = Response<Bytes>;
@@ -97,6 +97,16 @@ pub fn rejection(rejection: &Rejection) -> Reply {
         Rejection::PasswordChanged => {
             coded("The user's password has been changed.", "password_changed")
         }
+        Rejection::Basic(fault) => unauthorized(match fault {
+            BasicFault::Empty => "Invalid basic header. No credentials provided.",
+            BasicFault::Spaces => {
+                "Invalid basic header. Credentials string should not contain spaces."
+            }
+            BasicFault::Encoding => {
+                "Invalid basic header. Credentials not correctly base64 encoded."
+            }
+            BasicFault::Refused => "Invalid username/password.",
+        }),
     }
 }
 
@@ -252,7 +262,21 @@ mod tests {
                 }),
             ),
         ];
-        for (given, wanted) in recorded {
+        let basic = [
+            (BasicFault::Empty, "Invalid basic header. No credentials provided."),
+            (
+                BasicFault::Spaces,
+                "Invalid basic header. Credentials string should not contain spaces.",
+            ),
+            (
+                BasicFault::Encoding,
+                "Invalid basic header. Credentials not correctly base64 encoded.",
+            ),
+            (BasicFault::Refused, "Invalid username/password."),
+        ];
+        let basic =
+            basic.map(|(fault, detail)| (Rejection::Basic(fault), json!({ "detail": detail })));
+        for (given, wanted) in recorded.into_iter().chain(basic) {
             let reply = rejection(&given);
             assert_eq!(reply.status(), StatusCode::UNAUTHORIZED);
             assert_eq!(body(&reply), wanted);

@@ -25,7 +25,8 @@ use crate::config::Settings;
 use crate::gate::{CorsPolicy, Gate};
 use crate::gateway::{Drained, Gateway, Health, Live, Replies, Upstreams};
 use crate::identity::{
-    Authenticator, JwtIssuer, KeyError, Keys, LastUsedWriter, Links, OpaqueTokens, Revocations,
+    Authenticator, BasicAuthenticator, JwtIssuer, KeyError, Keys, LastUsedWriter, Links,
+    OpaqueTokens, Revocations,
 };
 use crate::mail::{Bell, Postman, Transport};
 use crate::secret::{KeyUse, RootKey};
@@ -119,15 +120,18 @@ pub(super) async fn join(
         announcer: Announcer::new(Arc::clone(&revocations)),
         clock: clock.clone(),
     }));
+    let basic =
+        BasicAuthenticator::new(settings, Arc::clone(&authenticator), Arc::clone(&accounts) as _);
     let live = Live {
         settings: Arc::clone(settings),
-        gate: Gate::new(settings, Arc::clone(&authenticator))?,
+        gate: Gate::new(settings, Arc::clone(&authenticator), basic)?,
         cors: CorsPolicy::new(&settings.cors),
         upstreams: Upstreams::new(settings, metrics)?,
         api: api::router(ApiParts { accounts, authenticator }),
         replies: Replies {
             rejection: api::reply::rejection,
             unavailable: api::reply::unavailable,
+            throttled: api::reply::throttled,
             error: api::reply::error,
         },
     };

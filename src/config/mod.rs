@@ -46,7 +46,8 @@ pub use load::{Loaded, load};
 pub use sections::{
     Access, Accounts, Argon2, Cache, Compatibility, Cors, Database, IdentityHeaders, JwtTokens,
     Limits, Mail, OpaqueScope, OpaqueTokens, Pool, Preset, Redis, Registration, Revocation, Route,
-    Server, Settings, Tls, Tokens, TrustedIssuer, TrustedUsers, UnderscoreHeaders, Upstream,
+    Scheme, Server, Settings, Tls, Tokens, TrustedIssuer, TrustedUsers, UnderscoreHeaders,
+    Upstream,
 };
 pub use shape::schema;
 pub use values::{Lifetime, Period, Rate, SecretText};

@@ -3,6 +3,7 @@
 //! It must not know how an identity was proved nor what a request looks like.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::verdict::Refusal;
 use crate::config::Access;
@@ -36,6 +37,8 @@ pub(super) enum Asking {
     Proved(Arc<Identity>),
     /// A bad one.
     Rejected(Rejection),
+    /// Too many were tried to look at another.
+    Throttled(Duration),
     /// It cannot be found out at present.
     Unknowable,
 }
@@ -72,6 +75,7 @@ impl Rule {
                 refuse(Refusal::BadRequest("The request has several Authorization headers."))
             }
             Asking::Rejected(rejection) => refuse(Refusal::Unauthenticated(rejection)),
+            Asking::Throttled(wait) => refuse(Refusal::Throttled(wait)),
             Asking::Unknowable => refuse(Refusal::Unavailable),
             Asking::Proved(identity) if self.permits(&identity) => Ok(Some(identity)),
             Asking::Proved(identity) => {

@@ -47,7 +47,7 @@ pub use self::forwarded::{
 pub use self::headers::Strip;
 pub use self::host::Authority;
 pub use self::path::{CanonicalPath, PathFault};
-pub use self::route::{Route, RouteLabel};
+pub use self::route::{Accepts, Route, RouteLabel};
 pub use self::routes::{Found, RouteTable};
 pub use self::target::{Target, TargetFault};
 pub use self::verdict::{Claim, Judged, Local, Passage, Presented, Refusal, Verdict};
@@ -55,7 +55,9 @@ pub use self::verdict::{Claim, Judged, Local, Passage, Presented, Refusal, Verdi
 use self::access::Asking;
 use self::rules::{Admission, Rules};
 use crate::config::Settings;
-use crate::identity::{self, Authenticator, Credential, IdentifyError};
+use crate::identity::{
+    self, Authenticator, BasicAuthenticator, BasicCredential, BasicError, Credential, IdentifyError,
+};
 
 /// Why no gate can be built from the settings. `config` finds these first and says more.
 #[derive(Debug, thiserror::Error)]
@@ -80,12 +82,17 @@ pub enum BuildError {
 pub struct Gate {
     rules: Arc<Rules>,
     authenticator: Arc<Authenticator>,
+    basic: BasicAuthenticator,
 }
 
 impl Gate {
     /// Builds the gate.
-    pub fn new(settings: &Settings, authenticator: Arc<Authenticator>) -> Result<Self, BuildError> {
-        Ok(Self { rules: Arc::new(Rules::new(settings)?), authenticator })
+    pub fn new(
+        settings: &Settings,
+        authenticator: Arc<Authenticator>,
+        basic: BasicAuthenticator,
+    ) -> Result<Self, BuildError> {
+        Ok(Self { rules: Arc::new(Rules::new(settings)?), authenticator, basic })
     }
 
     /// Judges a request. No I/O unless a credential is seen for the first time.
@@ -94,12 +101,45 @@ impl Gate {
             Admission::Settled(judged) => return judged,
             Admission::Pending(pending) => pending,
         };
-        let (presented, asking) = match identity::claimed(claim.headers) {
+        let (presented, asking) = match pending.accepts() {
+            Accepts::Bearer => self.ask_for_token(claim).await,
+            Accepts::Basic => match self.ask_for_name(claim).await {
+                Some(asking) => (Presented::Basic, asking),
+                None => (Presented::None, Asking::Nobody),
+            },
+            Accepts::Both => match self.ask_for_name(claim).await {
+                Some(asking) => (Presented::Basic, asking),
+                None => self.ask_for_token(claim).await,
+            },
+        };
+        pending.settle(presented, asking)
+    }
+
+    async fn ask_for_token(&self, claim: &Claim<'_>) -> (Presented, Asking) {
+        match identity::claimed(claim.headers) {
             Err(rejection) => (Presented::None, Asking::Rejected(rejection)),
             Ok(None) => (Presented::None, Asking::Nobody),
             Ok(Some(credential)) => (presented(credential), self.ask(credential).await),
-        };
-        pending.settle(presented, asking)
+        }
+    }
+
+    /// `None`: the request says nothing after `Basic`.
+    async fn ask_for_name(&self, claim: &Claim<'_>) -> Option<Asking> {
+        match identity::claimed_basic(claim.headers) {
+            Err(rejection) => Some(Asking::Rejected(rejection)),
+            Ok(None) => None,
+            Ok(Some(credential)) => Some(self.ask_basic(credential, claim).await),
+        }
+    }
+
+    async fn ask_basic(&self, credential: BasicCredential<'_>, claim: &Claim<'_>) -> Asking {
+        let client = self.rules.forwarder.client(claim.peer, claim.headers);
+        match self.basic.identify(credential, client).await {
+            Ok(identity) => Asking::Proved(identity),
+            Err(BasicError::Rejected(rejection)) => Asking::Rejected(rejection),
+            Err(BasicError::Throttled(wait)) => Asking::Throttled(wait),
+            Err(BasicError::Unavailable) => Asking::Unknowable,
+        }
     }
 
     async fn ask(&self, credential: Credential<'_>) -> Asking {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::BuildError;
 use super::access::Rule;
-use crate::config::{self, Access};
+use crate::config::{self, Access, Scheme};
 
 /// A route's stable name for logs and metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,19 @@ pub struct RouteLabel {
     pub index: usize,
     /// What it asks for.
     pub access: Access,
+    /// Which credentials it takes.
+    pub accepts: Accepts,
+}
+
+/// Which credentials a route takes; others it does not see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepts {
+    /// Tokens after `Bearer` or `Token`.
+    Bearer,
+    /// A name with a password or a token after `Basic`.
+    Basic,
+    /// Either.
+    Both,
 }
 
 /// A route, ready for use.
@@ -39,8 +52,10 @@ impl Route {
         }
         let rule = Rule::new(route.access, &route.groups)
             .ok_or_else(|| fault("groups need an identity"))?;
+        let accepts = Accepts::of(&route.credentials)
+            .ok_or_else(|| fault("the route takes no credentials at all"))?;
         Ok(Self {
-            label: RouteLabel { name: label(route), index, access: route.access },
+            label: RouteLabel { name: label(route), index, access: route.access, accepts },
             rule,
             upstream: route.upstream.as_deref().map(Arc::from),
             forward_credential: route.forward_credential,
@@ -51,6 +66,18 @@ impl Route {
     #[must_use]
     pub fn label(&self) -> &RouteLabel {
         &self.label
+    }
+}
+
+impl Accepts {
+    /// `None` if it is nothing.
+    fn of(schemes: &[Scheme]) -> Option<Self> {
+        match (schemes.contains(&Scheme::Bearer), schemes.contains(&Scheme::Basic)) {
+            (true, true) => Some(Self::Both),
+            (true, false) => Some(Self::Bearer),
+            (false, true) => Some(Self::Basic),
+            (false, false) => None,
+        }
     }
 }
 

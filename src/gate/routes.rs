@@ -224,6 +224,7 @@ mod tests {
             hosts: vec![],
             methods: vec![],
             access: Access::Authenticated,
+            credentials: vec![config::Scheme::Bearer],
             groups: vec![],
             upstream: Some("app".into()),
             forward_credential: false,

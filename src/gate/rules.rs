@@ -15,6 +15,7 @@ use super::forwarded::Forwarder;
 use super::headers::HeaderRules;
 use super::host::Authority;
 use super::path::CanonicalPath;
+use super::route::Accepts;
 use super::routes::{Found, RouteTable};
 use super::target::Target;
 use super::verdict::{Claim, Judged, Local, Passage, Presented, Refusal, RouteRef, Verdict};
@@ -126,6 +127,11 @@ impl Rules {
 }
 
 impl Pending<'_> {
+    /// Which credentials count here.
+    pub(super) fn accepts(&self) -> Accepts {
+        self.route.get().label().accepts
+    }
+
     /// Judges with what was found out about who asks.
     pub(super) fn settle(self, presented: Presented, asking: Asking) -> Judged {
         let denied = match self.route.get().rule.judge(asking) {

@@ -13,7 +13,7 @@ use super::routes::RouteTable;
 use super::rules::{Admission, Rules};
 use super::sample::{identity, identity_headers, staff};
 use super::{Claim, Judged, Local, Passage, Presented, Refusal, Verdict};
-use crate::config::{Access, Route, UnderscoreHeaders};
+use crate::config::{Access, Route, Scheme, UnderscoreHeaders};
 use crate::identity::{JwtFault, Rejection};
 
 fn route(path: &str, access: Access) -> Route {
@@ -25,6 +25,7 @@ fn route(path: &str, access: Access) -> Route {
         groups: vec![],
         upstream: (access != Access::Deny).then(|| "app".into()),
         forward_credential: false,
+        credentials: vec![Scheme::Bearer],
         origin: "portcullis.toml:1:1".into(),
     }
 }

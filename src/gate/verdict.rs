@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -13,7 +14,7 @@ use super::headers::{Circumstances, Strip};
 use super::route::{Route, RouteLabel};
 use super::rules::Rules;
 use crate::config::Access;
-use crate::identity::{CredentialKind, Identity, JwtFault, Rejection};
+use crate::identity::{BasicFault, CredentialKind, Identity, JwtFault, Rejection};
 
 /// A request as it came in, before anything is believed.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +51,8 @@ pub enum Presented {
     Opaque,
     /// A JWT.
     Jwt,
+    /// A name with a password or a token.
+    Basic,
 }
 
 /// What becomes of a request.
@@ -87,6 +90,8 @@ pub enum Refusal {
     Unauthenticated(Rejection),
     /// 403: known, but not allowed; or the route denies everybody.
     Forbidden,
+    /// 429 + Retry-After: too many names and passwords were tried.
+    Throttled(Duration),
     /// 503 + Retry-After: the credential cannot be checked at present.
     Unavailable,
 }
@@ -154,13 +159,14 @@ impl Judged {
 // === impl Presented ===
 
 impl Presented {
-    /// `none`, `opaque` or `jwt`.
+    /// `none`, `opaque`, `jwt` or `basic`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Opaque => "opaque",
             Self::Jwt => "jwt",
+            Self::Basic => "basic",
         }
     }
 }
@@ -170,6 +176,7 @@ impl From<CredentialKind> for Presented {
         match kind {
             CredentialKind::Opaque => Self::Opaque,
             CredentialKind::Jwt => Self::Jwt,
+            CredentialKind::Basic => Self::Basic,
         }
     }
 }
@@ -186,6 +193,7 @@ impl Refusal {
             Self::NoRoute => "no_route",
             Self::Unauthenticated(rejection) => rejection_reason(rejection),
             Self::Forbidden => "forbidden",
+            Self::Throttled(_) => "throttled",
             Self::Unavailable => "unavailable",
         }
     }
@@ -194,7 +202,13 @@ impl Refusal {
 fn rejection_reason(rejection: &Rejection) -> &'static str {
     match rejection {
         Rejection::Missing => "no_credential",
-        Rejection::Empty | Rejection::Spaces | Rejection::Repeated => "malformed",
+        Rejection::Empty
+        | Rejection::Spaces
+        | Rejection::Repeated
+        | Rejection::Basic(BasicFault::Empty | BasicFault::Spaces | BasicFault::Encoding) => {
+            "malformed"
+        }
+        Rejection::Basic(BasicFault::Refused) => "wrong_password",
         Rejection::UnknownToken => "unknown_token",
         Rejection::InactiveOwner | Rejection::UserInactive => "user_inactive",
         Rejection::UserNotFound => "user_not_found",

@@ -4,11 +4,11 @@
 //! must not decide anything.
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode, header};
 
 use super::failure::Failure;
 use super::live::Replies;
-use crate::gate::{Judged, Refusal, Verdict};
+use crate::gate::{Accepts, Judged, Refusal, RouteLabel, Verdict};
 use crate::telemetry::Decision;
 
 /// A decision and its reason.
@@ -41,8 +41,30 @@ impl Outcome {
     }
 }
 
-/// How a refusal is answered.
-pub(super) fn answer(refusal: &Refusal, replies: &Replies) -> Response<Bytes> {
+/// RFC 7617; the realm is that of the other challenge.
+const BASIC_CHALLENGE: HeaderValue =
+    HeaderValue::from_static("Basic realm=\"api\", charset=\"UTF-8\"");
+
+/// How a refusal is answered. `route`: the one that was asked for, as far as that is known.
+pub(super) fn answer(
+    refusal: &Refusal,
+    route: Option<&RouteLabel>,
+    replies: &Replies,
+) -> Response<Bytes> {
+    let mut answer = written(refusal, replies);
+    if answer.status() == StatusCode::UNAUTHORIZED {
+        let headers = answer.headers_mut();
+        match route.map_or(Accepts::Bearer, |route| route.accepts) {
+            // Written with the body: the API's refusals have it, too.
+            Accepts::Bearer => {}
+            Accepts::Basic => drop(headers.insert(header::WWW_AUTHENTICATE, BASIC_CHALLENGE)),
+            Accepts::Both => drop(headers.append(header::WWW_AUTHENTICATE, BASIC_CHALLENGE)),
+        }
+    }
+    answer
+}
+
+fn written(refusal: &Refusal, replies: &Replies) -> Response<Bytes> {
     match refusal {
         Refusal::BadRequest(detail) => {
             (replies.error)(StatusCode::BAD_REQUEST, detail, "bad_request")
@@ -59,13 +81,17 @@ pub(super) fn answer(refusal: &Refusal, replies: &Replies) -> Response<Bytes> {
             "You do not have permission to perform this action.",
             "permission_denied",
         ),
+        Refusal::Throttled(wait) => (replies.throttled)(*wait),
         Refusal::Unavailable => (replies.unavailable)(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::config::Access;
     use crate::identity::Rejection;
 
     fn replies() -> Replies {
@@ -85,11 +111,16 @@ mod tests {
                 *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                 answer
             },
+            throttled: |wait| {
+                let mut answer = Response::new(Bytes::from(format!("{wait:?}")));
+                *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+                answer
+            },
         }
     }
 
     fn answered(refusal: &Refusal) -> (u16, Bytes) {
-        let answer = answer(refusal, &replies());
+        let answer = answer(refusal, None, &replies());
         (answer.status().as_u16(), answer.body().clone())
     }
 
@@ -100,6 +131,7 @@ mod tests {
             (Refusal::NoRoute, 404, "not_found: Not found."),
             (Refusal::Unauthenticated(Rejection::Missing), 401, "Missing"),
             (Refusal::Unavailable, 503, "later"),
+            (Refusal::Throttled(Duration::from_secs(2)), 429, "2s"),
             (
                 Refusal::Forbidden,
                 403,
@@ -108,5 +140,29 @@ mod tests {
         ] {
             assert_eq!(answered(&refusal), (status, Bytes::from(body)));
         }
+    }
+
+    #[test]
+    fn a_challenge_names_what_the_route_takes() {
+        let challenges = |refusal: &Refusal, accepts| {
+            let access = Access::Authenticated;
+            let route = RouteLabel { name: "/".to_owned(), index: 0, access, accepts };
+            let replies = Replies {
+                rejection: |_| {
+                    let answer = Response::builder().status(401);
+                    answer.header("www-authenticate", "Bearer").body(Bytes::new()).unwrap()
+                },
+                ..replies()
+            };
+            let answer = answer(refusal, Some(&route), &replies);
+            let all = answer.headers().get_all("www-authenticate").iter();
+            all.map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let missing = Refusal::Unauthenticated(Rejection::Missing);
+        let basic = "Basic realm=\"api\", charset=\"UTF-8\"";
+        assert_eq!(challenges(&missing, Accepts::Bearer), ["Bearer"]);
+        assert_eq!(challenges(&missing, Accepts::Both), ["Bearer", basic]);
+        assert_eq!(challenges(&missing, Accepts::Basic), [basic]);
+        assert_eq!(challenges(&Refusal::Forbidden, Accepts::Both), [""; 0]);
     }
 }

@@ -4,6 +4,7 @@
 //! show it half of each. It must not know how a snapshot is made; `app` makes it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -22,6 +23,9 @@ pub type ErrorReply = fn(status: StatusCode, detail: &str, code: &str) -> Respon
 /// Writes that a credential cannot be checked at present: 503 and when to come back.
 pub type UnavailableReply = fn() -> Response<Bytes>;
 
+/// Writes the answer to who has to wait this long.
+pub type ThrottledReply = fn(Duration) -> Response<Bytes>;
+
 /// How refusals are written: handed in, because only the API knows the bodies.
 #[derive(Debug, Clone, Copy)]
 pub struct Replies {
@@ -29,6 +33,8 @@ pub struct Replies {
     pub rejection: RejectionReply,
     /// For our own trouble.
     pub unavailable: UnavailableReply,
+    /// 429 with `Retry-After`: too many attempts with a password.
+    pub throttled: ThrottledReply,
     /// For everything else.
     pub error: ErrorReply,
 }

@@ -37,7 +37,7 @@ mod probes;
 
 pub use health::{CheckOutcome, Health};
 pub use listen::{BindError, Listeners, bind};
-pub use live::{ErrorReply, Live, RejectionReply, Replies, UnavailableReply};
+pub use live::{ErrorReply, Live, RejectionReply, Replies, ThrottledReply, UnavailableReply};
 pub use run::{Drained, Gateway};
 pub use upstream::{UpstreamError, Upstreams};
 

@@ -224,7 +224,7 @@ impl ProxyHttp for Phases {
                 self.serve(session, request, served).await?;
             }
             Verdict::Refuse(refusal) => {
-                let answer = decision::answer(refusal, &live.replies);
+                let answer = decision::answer(refusal, judged.route(), &live.replies);
                 // After a malformed request nobody knows what the next bytes are meant to be.
                 let after = match refusal {
                     Refusal::BadRequest(_) | Refusal::Method => After::Close,

@@ -72,6 +72,18 @@ impl Entry {
         }
     }
 
+    /// The same once more, with a turn of its own to be confirmed.
+    pub(super) fn twin(&self) -> Self {
+        Self {
+            identity: Arc::clone(&self.identity),
+            ties: self.ties.clone(),
+            stamp: self.stamp,
+            proof: self.proof.clone(),
+            confirmed_until: AtomicI64::new(self.confirmed_until.load(Ordering::Acquire)),
+            epoch: AtomicU64::new(self.epoch.load(Ordering::Acquire)),
+        }
+    }
+
     /// Whether it may be used now.
     pub(super) fn standing(&self, revocations: &Revocations, now: Timestamp) -> Standing {
         let kind = self.identity.kind;

@@ -10,7 +10,7 @@ use crate::store::OpaqueRow;
 
 use super::proved::CredentialKind;
 use super::records::Record;
-use super::rejection::{JwtFault, Rejection};
+use super::rejection::{BasicFault, JwtFault, Rejection};
 use super::revocation::Finding;
 use super::ties::{Issued, Ties};
 
@@ -77,6 +77,10 @@ pub(super) fn answer(kind: CredentialKind, finding: Finding) -> Option<Rejection
         // Perhaps active again: then the token is dead, but not for that reason.
         (_, Finding::Outdated | Finding::Cut(CutReason::UserInactive)) => None,
         (CredentialKind::Opaque, Finding::Ended | Finding::Cut(_)) => Some(Rejection::UnknownToken),
+        // What was remembered of it ends; the password itself may still be right.
+        (CredentialKind::Basic, Finding::Ended | Finding::Cut(_)) => {
+            Some(Rejection::Basic(BasicFault::Refused))
+        }
         (CredentialKind::Jwt, Finding::Cut(CutReason::PasswordChanged)) => {
             Some(Rejection::PasswordChanged)
         }
@@ -94,6 +98,7 @@ pub(super) fn expired(kind: CredentialKind) -> Rejection {
     match kind {
         CredentialKind::Opaque => Rejection::UnknownToken,
         CredentialKind::Jwt => Rejection::Jwt(JwtFault::Expired),
+        CredentialKind::Basic => Rejection::Basic(BasicFault::Refused),
     }
 }
 
@@ -186,8 +191,9 @@ mod tests {
 
     #[test]
     fn each_end_has_its_recorded_answer() {
-        use CredentialKind::{Jwt, Opaque};
+        use CredentialKind::{Basic, Jwt, Opaque};
         let blacklisted = Some(Rejection::Jwt(JwtFault::Blacklisted));
+        let refused = Some(Rejection::Basic(BasicFault::Refused));
         for (kind, finding, expected) in [
             (Jwt, Finding::Ended, blacklisted.clone()),
             (Jwt, Finding::Cut(CutReason::LoggedOut), blacklisted),
@@ -199,6 +205,10 @@ mod tests {
             (Opaque, Finding::Cut(CutReason::PasswordChanged), Some(Rejection::UnknownToken)),
             (Opaque, Finding::Cut(CutReason::UserInactive), None),
             (Opaque, Finding::Outdated, None),
+            (Basic, Finding::Cut(CutReason::LoggedOut), refused.clone()),
+            (Basic, Finding::Cut(CutReason::PasswordChanged), refused),
+            (Basic, Finding::Cut(CutReason::UserInactive), None),
+            (Basic, Finding::Outdated, None),
         ] {
             assert_eq!(answer(kind, finding), expected, "{kind:?} {finding:?}");
         }

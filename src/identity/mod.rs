@@ -12,6 +12,7 @@ mod rejection;
 mod values;
 
 mod authenticator;
+mod basic;
 mod entry;
 mod flight;
 mod imported;
@@ -38,6 +39,9 @@ mod token;
 mod fixtures;
 
 pub use authenticator::Authenticator;
+pub use basic::{
+    BasicAuthenticator, BasicCredential, BasicError, PasswordError, PasswordProver, claimed_basic,
+};
 pub use credential::{Credential, claimed};
 pub use digest::token_digest;
 pub use issuer::{JwtIssuer, RefreshClaims, TokenPair};
@@ -47,7 +51,7 @@ pub use links::Links;
 pub use opaque::{OpaqueForm, OpaqueTokens};
 pub(crate) use outage::Outage;
 pub use proved::{CredentialKind, Identity, Subject};
-pub use rejection::{IdentifyError, JwtFault, Rejection};
+pub use rejection::{BasicFault, IdentifyError, JwtFault, Rejection};
 pub use revocation::Revocations;
 pub(crate) use stop::told_to_stop;
 pub use values::HeaderValues;

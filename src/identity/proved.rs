@@ -23,6 +23,8 @@ pub enum CredentialKind {
     Opaque,
     /// By a JWT.
     Jwt,
+    /// By name and password, with this very request.
+    Basic,
 }
 
 /// A proved identity, ready to be used on any number of requests.

@@ -28,6 +28,21 @@ pub enum Rejection {
     UserInactive,
     /// A JWT older than the password.
     PasswordChanged,
+    /// A name and password that fail; on routes that take Basic.
+    Basic(BasicFault),
+}
+
+/// What is wrong with a Basic credential, in Django REST framework's terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BasicFault {
+    /// The scheme alone.
+    Empty,
+    /// More than one word after the scheme.
+    Spaces,
+    /// No base64, no UTF-8, no colon, or controls in it.
+    Encoding,
+    /// Unknown name, wrong password or token, inactive account: never said which.
+    Refused,
 }
 
 /// What is wrong with a JWT, in simplejwt's terms.

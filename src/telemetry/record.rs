@@ -33,7 +33,7 @@ pub struct RequestRecord<'a> {
     pub decision: Decision,
     /// Why, in one word of a closed list.
     pub reason: &'static str,
-    /// What kind of credential was looked at: `jwt`, `opaque` or `none`.
+    /// What kind of credential was looked at: `jwt`, `opaque`, `basic` or `none`.
     pub credential: &'static str,
     /// The user's number, or `issuer:sub`.
     pub user_id: Option<&'a str>,

@@ -87,16 +87,7 @@ fn segments() -> impl Strategy<Value = Vec<String>> {
 }
 
 fn route(path: String) -> Route {
-    Route {
-        path,
-        hosts: vec![],
-        methods: vec![],
-        access: Access::Authenticated,
-        groups: vec![],
-        upstream: Some("app".into()),
-        forward_credential: false,
-        origin: String::new(),
-    }
+    Route { path, access: Access::Authenticated, upstream: Some("app".into()), ..Route::default() }
 }
 
 fn net(text: &str) -> IpNet {

@@ -17,6 +17,8 @@ mod subject;
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod basic;
+#[cfg(test)]
 mod compatibility;
 #[cfg(test)]
 mod journey;

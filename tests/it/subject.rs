@@ -5,9 +5,10 @@
 //! them. The upstream answers what reached it as JSON, and remembers how often it was asked.
 //! Everything ends when the subject is dropped.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Json;
@@ -36,6 +37,7 @@ pub(crate) struct Subject {
     asked: Arc<AtomicUsize>,
     pub(crate) folder: TempDir,
     settings: Settings,
+    lines: Lines,
 }
 
 impl Subject {
@@ -83,12 +85,13 @@ impl Subject {
         asked: Arc<AtomicUsize>,
     ) -> Self {
         let (transport, mailbox) = Transport::capture();
-        let log = RequestLog::to(std::io::sink(), 1);
+        let lines = Lines::default();
+        let log = RequestLog::to(lines.clone(), 1024);
         let options = Options { clock: clock.clone(), transport: Some(transport), log };
         let running = app::start_with(settings.clone(), options).await.unwrap();
         let address = running.address;
         let telemetry = running.telemetry.unwrap();
-        Self { address, telemetry, running, clock, mailbox, asked, folder, settings }
+        Self { address, telemetry, running, clock, mailbox, asked, folder, settings, lines }
     }
 
     /// What the telemetry listener answers.
@@ -99,6 +102,26 @@ impl Subject {
     /// How many requests have reached the upstream.
     pub(crate) fn reached(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
+    }
+
+    /// The first line of the request log that has all of these texts in it.
+    pub(crate) async fn logged(&self, wanted: &[&str]) -> String {
+        let found = async {
+            loop {
+                let text = String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap();
+                let is_it = |line: &&str| wanted.iter().all(|wanted| line.contains(wanted));
+                if let Some(line) = text.lines().find(is_it) {
+                    return line.to_owned();
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), found).await.expect("a line in the log")
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        let answer = exchange(self.telemetry, Ask::new(Method::GET, "/metrics")).await;
+        String::from_utf8(answer.body.to_vec()).unwrap()
     }
 
     /// Moves the clock, and waits until the log has been read at the new time: until then the
@@ -168,6 +191,20 @@ impl Subject {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.json());
         let json = answer.json();
         (json["access"].as_str().unwrap().to_owned(), json["refresh"].as_str().unwrap().to_owned())
+    }
+}
+
+/// What the request log has written.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use super::paths::{KEY_SET, lies_under, not_canonical};
 use super::server::is_origin;
 use crate::config::endpoint::{Endpoint, is_host_name};
 use crate::config::fault::Report;
-use crate::config::sections::{Access, Route, Settings, Upstream};
+use crate::config::sections::{Access, Route, Scheme, Settings, Upstream};
 use crate::config::words::nearest;
 
 pub(super) fn check(settings: &Settings, report: &mut Report) {
@@ -16,6 +16,7 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
         path(route, settings, &key("path"), report);
         same(route, &settings.routes[..index], &key("path"), report);
         hosts_and_methods(route, index, report);
+        credentials(route, settings, &key("credentials"), report);
         upstream(route, settings, &key("upstream"), report);
         if !route.groups.is_empty()
             && matches!(route.access, Access::Anonymous | Access::Optional | Access::Deny)
@@ -134,6 +135,26 @@ fn hosts_and_methods(route: &Route, index: usize, report: &mut Report) {
     }
 }
 
+fn credentials(route: &Route, settings: &Settings, key: &str, report: &mut Report) {
+    if route.credentials.is_empty() {
+        let remedy = "write [\"bearer\"], [\"basic\"] or both, or leave it out";
+        report.fault(key, "no credential would ever count", remedy);
+    }
+    if !route.credentials.contains(&Scheme::Basic) {
+        return;
+    }
+    if route.access == Access::Anonymous {
+        let text = "nobody looks at credentials where access = \"anonymous\"";
+        report.fault(key, text, "leave \"basic\" out, or write access = \"optional\"");
+    }
+    let server = &settings.server;
+    let is_public = server.listen.iter().any(|address| !address.ip().is_loopback());
+    if is_public && server.tls.is_none() && server.trusted_proxies.is_empty() {
+        let text = "\"basic\" on an address that others can reach, without TLS: every request carries a password that anybody on the way can read";
+        report.warn_because(key, "server.listen", text);
+    }
+}
+
 fn upstream(route: &Route, settings: &Settings, key: &str, report: &mut Report) {
     let names: Vec<&str> =
         settings.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
@@ -167,6 +188,7 @@ fn upstream(route: &Route, settings: &Settings, key: &str, report: &mut Report) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Tls;
     use crate::config::check::testing::faulty;
 
     fn route(path: &str) -> Route {
@@ -264,6 +286,41 @@ mod tests {
                 "routes[0].methods",
             ]
         );
+    }
+
+    #[test]
+    fn some_credential_counts_and_basic_only_where_credentials_are_looked_at() {
+        let taking = |access, credentials: &[Scheme]| {
+            let credentials = credentials.to_vec();
+            faulty(check, &with(vec![Route { access, credentials, ..route("/") }]))
+        };
+        let both = [Scheme::Bearer, Scheme::Basic];
+        assert!(taking(Access::Optional, &both).is_empty());
+        assert!(taking(Access::Authenticated, &both[1..]).is_empty());
+        assert!(taking(Access::Anonymous, &both[..1]).is_empty());
+        assert_eq!(taking(Access::Anonymous, &both), ["routes[0].credentials"]);
+        assert_eq!(taking(Access::Authenticated, &[]), ["routes[0].credentials"]);
+    }
+
+    #[test]
+    fn passwords_in_every_request_without_tls_are_warned_of() {
+        let warned = |change: fn(&mut Settings)| {
+            let credentials = vec![Scheme::Basic];
+            let mut settings = with(vec![Route { credentials, ..route("/") }]);
+            settings.server.listen = vec!["0.0.0.0:80".parse().unwrap()];
+            change(&mut settings);
+            let mut report = Report::default();
+            check(&settings, &mut report);
+            let warnings = report.finish().unwrap();
+            warnings.into_iter().map(|warning| warning.key).collect::<Vec<_>>()
+        };
+        assert_eq!(warned(|_| ()), ["routes[0].credentials"]);
+        assert!(warned(|s| s.server.listen = vec!["127.0.0.1:80".parse().unwrap()]).is_empty());
+        assert!(warned(|s| s.server.tls = Some(Tls::default())).is_empty());
+        assert!(
+            warned(|s| s.server.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()]).is_empty()
+        );
+        assert!(warned(|s| s.routes[0].credentials = vec![Scheme::Bearer]).is_empty());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use accounts::{Accounts, Argon2, Registration};
 pub use limits::{Limits, UnderscoreHeaders};
-pub use routing::{Access, Cors, IdentityHeaders, Preset, Route, Upstream};
+pub use routing::{Access, Cors, IdentityHeaders, Preset, Route, Scheme, Upstream};
 pub use server::{Mail, Server, Tls};
 pub use storage::{Cache, Database, Pool, Redis, Revocation};
 pub use tokens::{JwtTokens, OpaqueScope, OpaqueTokens, Tokens, TrustedIssuer, TrustedUsers};

@@ -93,7 +93,7 @@ pub struct Upstream {
 }
 
 /// What may go where.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("required" = ["path"]))]
 pub struct Route {
@@ -107,6 +107,9 @@ pub struct Route {
     pub methods: Vec<String>,
     /// Who may pass. Default `authenticated`.
     pub access: Access,
+    /// Which credentials count here: `bearer` (tokens), `basic` (a name with a password or a
+    /// token, RFC 7617). Default `["bearer"]`.
+    pub credentials: Vec<Scheme>,
     /// Groups of which the user must have one; none: any.
     pub groups: Vec<String>,
     /// Name of the upstream. Only `deny` does without.
@@ -117,6 +120,32 @@ pub struct Route {
     /// Where it was written, for `explain` and faults: `portcullis.toml:12:1`.
     #[serde(skip)]
     pub origin: String,
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self {
+            path: String::new(),
+            hosts: Vec::new(),
+            methods: Vec::new(),
+            access: Access::default(),
+            credentials: vec![Scheme::Bearer],
+            groups: Vec::new(),
+            upstream: None,
+            forward_credential: false,
+            origin: String::new(),
+        }
+    }
+}
+
+/// A kind of credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// A token after `Bearer` or `Token`.
+    Bearer,
+    /// A name with a password or a token after `Basic`.
+    Basic,
 }
 
 /// Who may pass.

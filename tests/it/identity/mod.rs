@@ -3,6 +3,7 @@
 mod replica;
 
 mod background;
+mod basic;
 mod ending;
 mod keys;
 mod outage;

@@ -13,6 +13,7 @@ use crate::identity::{Credential, CredentialKind, Identity, Subject};
 use crate::model::{LogEntry, LoginId, Timestamp, TokenDigest, User, UserId};
 use crate::store::{NewOpaque, OpaqueLogin};
 
+use super::names::normalised;
 use super::passwords::Checked;
 use super::throttle::Throttled;
 use super::{Accounts, Trouble};
@@ -150,13 +151,27 @@ impl Accounts {
     /// exact spelling of one of them.
     async fn by_login_field(&self, name: &str) -> Result<Option<User>, Trouble> {
         if self.settings().accounts.login_field != "email" {
-            return Ok(self.parts.store.user_by_username(name).await?);
+            return self.by_username(name).await;
         }
         let mut users = self.parts.store.users_by_email(name).await?;
         if users.len() > 1 {
             users.retain(|user| user.email == name);
         }
         Ok(if users.len() == 1 { users.pop() } else { None })
+    }
+
+    /// Names are stored in one Unicode form and typed in any. As typed comes first: imported
+    /// names may have another form. Throttles count both as one, so there is no second guess.
+    async fn by_username(&self, name: &str) -> Result<Option<User>, Trouble> {
+        let found = self.parts.store.user_by_username(name).await?;
+        if found.is_some() || !self.settings().accounts.normalize_login {
+            return Ok(found);
+        }
+        let stored = normalised(name);
+        if stored == name {
+            return Ok(None);
+        }
+        Ok(self.parts.store.user_by_username(&stored).await?)
     }
 
     /// The one token of an account is not stored but derived from a stored seed, so that a

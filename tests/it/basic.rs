@@ -242,6 +242,21 @@ async fn blanks_around_a_password_are_dropped_where_logins_drop_them() {
 }
 
 #[tokio::test]
+async fn a_name_passes_in_another_spelling_where_logins_know_it() {
+    for normalize in [true, false] {
+        let subject = Subject::with(|settings| {
+            routes(settings);
+            settings.accounts.normalize_login = normalize;
+        })
+        .await;
+        subject.register("ada").await;
+        let answer = get(&subject, "/dav/x", &basic("ａｄａ", PASSWORD)).await;
+        let wanted = if normalize { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+        assert_eq!(answer.status, wanted);
+    }
+}
+
+#[tokio::test]
 async fn log_and_metrics_say_basic_and_never_the_password() {
     let subject = start().await;
     subject.register("ada").await;

@@ -14,6 +14,9 @@ pub struct Accounts {
     pub registration: Registration,
     /// What users log in with: `username` or `email`. Default `username`.
     pub login_field: String,
+    /// (*) Whether a login name that nobody has as typed is tried in the form in which names are
+    /// stored (Unicode NFKC). Default true; djoser: false.
+    pub normalize_login: bool,
     /// What accounts are shown and looked up by. Default `id`.
     pub user_id_field: String,
     /// (*) Whether registration needs `re_password`. Default true; djoser: false.
@@ -86,6 +89,7 @@ impl Default for Accounts {
         Self {
             registration: Registration::Open,
             login_field: "username".to_owned(),
+            normalize_login: true,
             user_id_field: "id".to_owned(),
             user_create_password_retype: true,
             set_password_retype: false,

@@ -60,6 +60,7 @@ fn djosers_defaults_lie_beneath_what_is_written_out() {
     assert_eq!(settings.tokens.opaque.scope, OpaqueScope::User);
     assert_eq!(settings.tokens.opaque.idle_timeout, Lifetime::Never);
     let accounts = Accounts {
+        normalize_login: false,
         user_create_password_retype: false,
         login_field_read_only: true,
         logout_on_password_change: false,

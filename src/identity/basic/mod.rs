@@ -18,6 +18,7 @@ use aws_lc_rs::rand;
 use quick_cache::sync::Cache;
 use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
+use unicode_normalization::UnicodeNormalization;
 
 use crate::config::{Scheme, Settings};
 use crate::fold::fold;
@@ -65,6 +66,7 @@ pub struct BasicAuthenticator {
     /// guessed millions of times a second.
     key: Key,
     by_email: bool,
+    any_spelling: bool,
     token_ttl: Duration,
     known: Cache<TokenDigest, Arc<Known>>,
     proofs: Flights<(TokenDigest, Option<IpAddr>), Result<Arc<Known>, BasicError>>,
@@ -123,6 +125,7 @@ impl BasicAuthenticator {
             prover,
             key: Key::new(HMAC_SHA256, &key),
             by_email: settings.accounts.login_field == "email",
+            any_spelling: settings.accounts.normalize_login,
             token_ttl: *settings.cache.token_ttl,
             known: Cache::new(if wanted { settings.cache.tokens.max(1) } else { 1 }),
             proofs: Flights::new(),
@@ -334,6 +337,9 @@ impl BasicAuthenticator {
     /// back end that is shown the credential might believe it.
     async fn is_named(&self, identity: &Identity, name: &str) -> Result<bool, Away> {
         if name.is_empty() || name == TOKEN_NAME || name == identity.username {
+            return Ok(true);
+        }
+        if self.any_spelling && name.nfkc().eq(identity.username.chars()) {
             return Ok(true);
         }
         let (true, Subject::Local(id)) = (self.by_email, &identity.subject) else {

@@ -63,6 +63,27 @@ async fn each_login_has_a_token_of_its_own_here_and_shares_one_with_djoser() {
 }
 
 #[tokio::test]
+async fn a_name_logs_in_as_it_was_typed_at_registration_but_with_djoser_only_as_stored() {
+    for (world, wanted) in [(World::new().await, 200), (World::djoser().await, 400)] {
+        let form = json!({"username": "⁰⁴⁵₀₁₂", "email": "ada@example.org",
+            "password": PASSWORD, "re_password": PASSWORD});
+        let registered = world.post("/auth/users/", form).await;
+        assert_eq!(registered.json()["username"], "045012");
+        for (path, refused) in [("/auth/token/login/", 400), ("/auth/jwt/create/", 401)] {
+            let log_in = async |name: &str, password: &str| {
+                let form = json!({"username": name, "password": password});
+                world.post(path, form).await.status.as_u16()
+            };
+            let wanted = if wanted == 200 { 200 } else { refused };
+            assert_eq!(log_in("⁰⁴⁵₀₁₂", PASSWORD).await, wanted, "{path}");
+            assert_eq!(log_in("045012", PASSWORD).await, 200, "{path}");
+            assert_eq!(log_in("⁰⁴⁵₀₁₂", "wrong").await, refused, "{path}");
+            assert_eq!(log_in("⁰⁴⁵₀₁₃", PASSWORD).await, refused, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_second_logout_is_refused_and_the_body_is_never_read() {
     let world = World::new().await;
     world.register("ada").await;

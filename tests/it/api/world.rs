@@ -51,6 +51,7 @@ impl World {
             settings.tokens.opaque.idle_timeout = Lifetime::Never;
             settings.tokens.jwt.extra_claims.clear();
             settings.tokens.jwt.strict_revocation = false;
+            settings.accounts.normalize_login = false;
             settings.accounts.user_create_password_retype = false;
             settings.accounts.login_field_read_only = true;
             settings.accounts.logout_on_password_change = false;

@@ -204,7 +204,7 @@ async fn a_token_in_the_passwords_place_proves_its_user_if_the_name_says_no_othe
     let (opaque, _) = basic.replica.log_in_opaque(&user).await;
     let (pair, _) = basic.replica.log_in_jwt(&user).await;
     for token in [&opaque, &pair.access] {
-        for name in ["ada", "x-token-auth", ""] {
+        for name in ["ada", "ａｄａ", "x-token-auth", ""] {
             let first = basic.prove(name, token).await.unwrap();
             assert_eq!(first.username, "ada");
             assert!(Arc::ptr_eq(&first, &basic.prove(name, token).await.unwrap()));

@@ -87,3 +87,25 @@ async fn djosers_names_are_free_again_at_once() {
     let live = sign_up(&subject, "robert").await;
     assert_eq!((live.status, live.json()), (StatusCode::BAD_REQUEST, taken()));
 }
+
+/// The username that is stored for `typed`, and the answer to a login with it as typed.
+async fn back_as_typed(subject: &Subject, typed: &str) -> (String, StatusCode) {
+    let form = json!({"username": typed, "password": PASSWORD, "re_password": PASSWORD});
+    let made = subject.post("/auth/users/", form).await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    let form = json!({"username": typed, "password": PASSWORD});
+    let login = subject.post("/auth/token/login/", form).await;
+    (made.json()["username"].as_str().unwrap().to_owned(), login.status)
+}
+
+#[tokio::test]
+async fn a_name_logs_in_as_it_was_typed_at_registration() {
+    let seen = back_as_typed(&Subject::start().await, "ﬁona").await;
+    assert_eq!(seen, ("fiona".to_owned(), StatusCode::OK));
+}
+
+#[tokio::test]
+async fn djosers_names_log_in_as_they_are_stored() {
+    let seen = back_as_typed(&djosers("accounts.normalize_login").await, "ﬁona").await;
+    assert_eq!(seen, ("fiona".to_owned(), StatusCode::BAD_REQUEST));
+}

@@ -80,12 +80,60 @@ impl Store {
             .await
     }
 
+    /// A login whose tokens are renewed lives as long as the newest of them.
+    pub async fn extend_login(&self, id: LoginId, until: Timestamp, at: Timestamp) -> Result<()> {
+        self.db
+            .write(|| async {
+                let mut tx = self.db.begin().await?;
+                extend(&mut tx, id, until, at).await?;
+                tx.commit(()).await
+            })
+            .await
+    }
+
     /// Ends one login. No entries: there was none of this name.
     pub async fn end_login(&self, id: LoginId, at: Timestamp) -> Result<Vec<LogEntry>> {
         self.db
             .write(|| async {
                 let mut tx = self.db.begin().await?;
                 let entries = end(&mut tx, &[id], at).await?;
+                tx.commit(entries).await
+            })
+            .await
+    }
+
+    /// Ends one login if it is this user's. No entries: the user has none of this name.
+    pub async fn end_login_of(
+        &self,
+        user: UserId,
+        id: LoginId,
+        at: Timestamp,
+    ) -> Result<Vec<LogEntry>> {
+        self.db
+            .write(|| async {
+                let mut tx = self.db.begin().await?;
+                let query = sql("SELECT id FROM logins WHERE id = $1 AND user_id = $2");
+                let found = tx.all(query.bind(id).bind(user)).await?;
+                let entries = end(&mut tx, &ids(found)?, at).await?;
+                tx.commit(entries).await
+            })
+            .await
+    }
+
+    /// Ends all of a user's logins but one.
+    pub async fn end_other_logins(
+        &self,
+        user: UserId,
+        but: Option<LoginId>,
+        at: Timestamp,
+    ) -> Result<Vec<LogEntry>> {
+        self.db
+            .write(|| async {
+                let mut tx = self.db.begin().await?;
+                let query = sql("SELECT id FROM logins WHERE user_id = $1 ORDER BY created, id");
+                let mut others = ids(tx.all(query.bind(user)).await?)?;
+                others.retain(|login| Some(*login) != but);
+                let entries = end(&mut tx, &others, at).await?;
                 tx.commit(entries).await
             })
             .await
@@ -185,6 +233,20 @@ pub(super) async fn insert(tx: &mut Tx, login: &Login) -> Result<()> {
     let query = query.bind(login.id).bind(login.user).bind(kind).bind(login.generation);
     let query = query.bind(login.created).bind(login.last_used).bind(login.expires);
     tx.execute(query).await?;
+    Ok(())
+}
+
+/// Moves a login's end on and notes that it is in use; neither ever moves back.
+pub(super) async fn extend(
+    tx: &mut Tx,
+    id: LoginId,
+    until: Timestamp,
+    at: Timestamp,
+) -> Result<()> {
+    let later = sql("UPDATE logins SET expires = $2 WHERE id = $1 AND expires < $2");
+    tx.execute(later.bind(id).bind(until)).await?;
+    let used = sql("UPDATE logins SET last_used = $2 WHERE id = $1 AND last_used < $2");
+    tx.execute(used.bind(id).bind(at)).await?;
     Ok(())
 }
 

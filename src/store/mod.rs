@@ -31,6 +31,8 @@ mod opaque;
 
 mod ended;
 
+mod refresh_uses;
+
 mod log;
 
 mod outbox;
@@ -65,4 +67,5 @@ pub use opaque::{NewOpaque, OpaqueLogin, OpaqueRow};
 pub use outbox::{Mail, NewMail};
 pub use passwords::PasswordChange;
 pub use profile::{Flags, ProfileChange};
+pub use refresh_uses::{RefreshOutcome, RefreshUse};
 pub use users::{Changed, NewUser};

@@ -24,6 +24,8 @@ pub struct ProfileChange<'a> {
     pub verified_email: Option<&'a str>,
     /// Note a login, as djoser does when a link is used to set a name.
     pub set_last_login: bool,
+    /// A new address deactivates the account until the link mailed to it is used.
+    pub deactivate: bool,
 }
 
 /// What a user may do besides logging in; `None` leaves the flag.
@@ -55,11 +57,12 @@ impl Store {
                 let Some(user) = users::lock(&mut tx, id).await? else {
                     return tx.commit(None).await;
                 };
-                let mut changed = false;
+                let (mut changed, mut deactivated) = (false, false);
                 if let Some(email) = change.email.filter(|email| *email != user.email) {
                     names::claim_email(&mut tx, rules, email, Some(id)).await?;
                     set_email(&mut tx, id, email).await?;
                     changed = true;
+                    deactivated = change.deactivate && user.is_active;
                 }
                 if let Some(username) = change.username.filter(|name| *name != user.username) {
                     rename(&mut tx, &user, username, rules, at).await?;
@@ -73,6 +76,12 @@ impl Store {
                 }
                 if let Some(mail) = &mail {
                     outbox::enqueue(&mut tx, mail, at).await?;
+                }
+                if deactivated {
+                    write_active(&mut tx, id, false).await?;
+                    let entry = users::cut(&mut tx, id, CutReason::UserInactive, at).await?;
+                    let user = users::require(&mut tx, id).await?;
+                    return tx.commit(Some((user, vec![entry]))).await;
                 }
                 let changed = finish(&mut tx, id, changed, at).await?;
                 tx.commit(Some(changed)).await

@@ -9,8 +9,13 @@ use super::place::{
     Place, STRICT, log_in, plain, profile_changed, register, second, sketch, user_cut, whole_log,
 };
 
-const NONE: ProfileChange<'static> =
-    ProfileChange { username: None, email: None, verified_email: None, set_last_login: false };
+const NONE: ProfileChange<'static> = ProfileChange {
+    username: None,
+    email: None,
+    verified_email: None,
+    set_last_login: false,
+    deactivate: false,
+};
 
 async fn a_changed_profile_has_a_new_version_and_an_unverified_address(place: &Place) {
     let store = place.store().await;

@@ -39,7 +39,7 @@ impl Compaction {
         revocations: Arc<Revocations>,
     ) -> Self {
         let keep = retention(
-            *settings.tokens.jwt.access_lifetime,
+            settings.tokens.jwt.access_lifetime.saturating_add(*settings.tokens.jwt.leeway),
             *settings.cache.token_ttl,
             *settings.revocation.max_staleness,
         );

@@ -56,20 +56,20 @@ impl Claims {
     /// Times, issuer, audience, then the claims that must be there. Not the type: what is
     /// wanted differs, and a blacklist is looked at before it.
     pub(super) fn check(&self, issuer: &Issuer, now: Timestamp) -> Result<(), JwtFault> {
-        self.check_times(now)?;
+        self.check_times(issuer, now)?;
         self.check_names(issuer)?;
         if self.get("exp").is_none() {
             return Err(JwtFault::NoExpiry);
         }
-        if issuer.dialect == Dialect::SimpleJwt && self.get("jti").is_none() {
+        if issuer.dialect == Dialect::SimpleJwt && self.get(&issuer.id_claim).is_none() {
             return Err(JwtFault::NoId);
         }
         Ok(())
     }
 
-    /// Whether `token_type` is the wanted one.
+    /// Whether the claim for the type has the wanted one.
     pub(super) fn check_type(&self, issuer: &Issuer, wanted: &str) -> Result<(), JwtFault> {
-        match self.get("token_type") {
+        match self.get(&issuer.type_claim) {
             Some(Value::String(own)) if own == wanted => Ok(()),
             Some(_) => Err(JwtFault::WrongType),
             // Of others only access tokens are ever taken.
@@ -78,18 +78,18 @@ impl Claims {
         }
     }
 
-    fn check_times(&self, now: Timestamp) -> Result<(), JwtFault> {
+    fn check_times(&self, issuer: &Issuer, now: Timestamp) -> Result<(), JwtFault> {
         for name in ["iat", "nbf"] {
             if let Some(value) = self.get(name) {
                 let seconds = seconds(value).ok_or(JwtFault::Invalid)?;
-                if seconds > now.seconds() + LEEWAY_SECONDS {
+                if seconds > now.seconds().saturating_add(issuer.leeway.max(LEEWAY_SECONDS)) {
                     return Err(JwtFault::Invalid);
                 }
             }
         }
         if let Some(value) = self.get("exp") {
             let seconds = seconds(value).ok_or(JwtFault::Invalid)?;
-            if seconds <= now.seconds() {
+            if seconds.saturating_add(issuer.leeway) <= now.seconds() {
                 return Err(JwtFault::Expired);
             }
         }
@@ -112,7 +112,9 @@ impl Claims {
                 Some(one) => among(one),
                 None => false,
             };
-        let texts = ["sub", "jti"].iter().all(|name| self.get(name).is_none_or(Value::is_string));
+        let texts = ["sub", issuer.id_claim.as_str()]
+            .iter()
+            .all(|name| self.get(name).is_none_or(Value::is_string));
         if meant_for_us && texts { Ok(()) } else { Err(JwtFault::Invalid) }
     }
 }
@@ -166,6 +168,9 @@ mod tests {
             audience: audience.iter().map(|&a| a.to_owned()).collect(),
             users: Users::Own,
             user_claim: "user_id".to_owned(),
+            type_claim: "token_type".to_owned(),
+            id_claim: "jti".to_owned(),
+            leeway: 0,
             dialect,
         }
     }

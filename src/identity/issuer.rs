@@ -19,8 +19,8 @@ use super::jwt::Genuine;
 use super::keys::{Keys, Users};
 
 /// Claims that an access token does not take over from its refresh token: those that are its
-/// own, and those that say who signed it for whom.
-const OWN_TO_EACH_TOKEN: [&str; 6] = ["token_type", "exp", "iat", "jti", "iss", "aud"];
+/// own, and those that say who signed it for whom. Its type and name go as well.
+const OWN_TO_EACH_TOKEN: [&str; 4] = ["exp", "iat", "iss", "aud"];
 
 /// Signs our own JWTs.
 pub struct JwtIssuer {
@@ -28,6 +28,8 @@ pub struct JwtIssuer {
     access_lifetime: Duration,
     refresh_lifetime: Duration,
     user_id_claim: String,
+    type_claim: String,
+    id_claim: String,
     with_login: bool,
     with_generation: bool,
     with_password_mark: bool,
@@ -79,9 +81,12 @@ impl RefreshClaims {
     pub(super) fn of(genuine: Genuine, user: UserId, checked: Timestamp) -> Self {
         let (login, expires) = (genuine.login(), genuine.expires);
         let own = genuine.issuer.users == Users::Own;
-        let jti = genuine.claims.text("jti").unwrap_or_default().to_owned();
+        let jti = genuine.jti().unwrap_or_default().to_owned();
+        let its_own = [genuine.issuer.type_claim.as_str(), &genuine.issuer.id_claim];
         let mut carried = genuine.claims.into_map();
-        carried.retain(|name, _| !OWN_TO_EACH_TOKEN.contains(&name.as_str()));
+        carried.retain(|name, _| {
+            !OWN_TO_EACH_TOKEN.contains(&name.as_str()) && !its_own.contains(&name.as_str())
+        });
         if !own {
             // What others mean by these is not what we would read in a token of ours.
             carried.retain(|name, _| !["sid", "gen"].contains(&name.as_str()));
@@ -104,6 +109,8 @@ impl JwtIssuer {
             access_lifetime: *jwt.access_lifetime,
             refresh_lifetime: *jwt.refresh_lifetime,
             user_id_claim: jwt.user_id_claim.clone(),
+            type_claim: jwt.token_type_claim.clone(),
+            id_claim: jwt.jti_claim.clone(),
             with_login: extra("sid"),
             with_generation: extra("gen"),
             with_password_mark: jwt.check_revoke_token,
@@ -180,10 +187,10 @@ impl JwtIssuer {
         let mut claims = source.carried.clone();
         let mut set = |name: &str, value| claims.insert(name.to_owned(), value);
         set(&self.user_id_claim, json!(source.user.to_string()));
-        set("token_type", json!(token_type));
+        set(&self.type_claim, json!(token_type));
         set("exp", json!(expires.seconds()));
         set("iat", json!(issued.seconds()));
-        set("jti", json!(jti));
+        set(&self.id_claim, json!(jti));
         if !self.issuer.is_empty() {
             set("iss", json!(self.issuer));
         }

@@ -25,7 +25,7 @@ pub(super) struct Genuine {
     pub(super) issuer: Arc<Issuer>,
     /// Its claims.
     pub(super) claims: Claims,
-    /// When it ends.
+    /// When it ends: `exp`, and the leeway that clocks are given.
     pub(super) expires: Timestamp,
 }
 
@@ -81,6 +81,7 @@ pub(super) fn check(keys: &Keys, token: &str, now: Timestamp) -> Result<Genuine,
     }
     checked?;
     let expires = token.claims.seconds("exp").ok_or(JwtFault::NoExpiry)?;
+    let expires = expires.saturating_add(key.issuer.leeway);
     Ok(Genuine {
         issuer: Arc::clone(&key.issuer),
         claims: token.claims,
@@ -122,7 +123,12 @@ impl Genuine {
             // Of unknown age: any cut ends it.
             None => Issued::Second(self.claims.seconds("iat").unwrap_or(i64::MIN)),
         };
-        Ties { user, issued, login: self.login(), jti: self.claims.text("jti").map(str::to_owned) }
+        Ties { user, issued, login: self.login(), jti: self.jti().map(str::to_owned) }
+    }
+
+    /// What it is named by.
+    pub(super) fn jti(&self) -> Option<&str> {
+        self.claims.text(&self.issuer.id_claim)
     }
 
     /// The login it belongs to; only our own tokens can say so.
@@ -136,7 +142,8 @@ impl Genuine {
     /// Whether it was made to live longer than this, or may have been.
     fn lives_longer_than(&self, lifetime: Duration) -> bool {
         let issued = self.claims.seconds("iat").map(Timestamp::from_seconds);
-        issued.is_none_or(|issued| self.expires.since(issued) > lifetime)
+        let leeway = Duration::from_secs(self.issuer.leeway.unsigned_abs());
+        issued.is_none_or(|issued| self.expires.since(issued) > lifetime + leeway)
     }
 }
 

@@ -51,6 +51,8 @@ pub use links::Links;
 pub use opaque::{OpaqueForm, OpaqueTokens};
 pub(crate) use outage::Outage;
 pub use proved::{CredentialKind, Identity, Subject};
+pub(crate) use refresh::REUSE_GRACE;
+pub use refresh::TokenToEnd;
 pub use rejection::{BasicFault, IdentifyError, JwtFault, Rejection};
 pub use revocation::Revocations;
 pub(crate) use stop::told_to_stop;

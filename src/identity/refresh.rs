@@ -3,6 +3,8 @@
 //! Both ask the database itself: they are rare, and a refresh token outlives what the log
 //! remembers. It must not know what is answered or handed out.
 
+use std::time::Duration;
+
 use secrecy::ExposeSecret;
 
 use super::authenticator::Authenticator;
@@ -14,7 +16,24 @@ use super::keys::Users;
 use super::rejection::{IdentifyError, JwtFault, Rejection};
 use super::revocation::Finding;
 use super::ties::{Stamp, Ties};
-use crate::model::{CutReason, User};
+use crate::model::{CutReason, LoginId, Timestamp, User, UserId};
+
+/// For how long after its first use an exchanged refresh token may be used again: a client that
+/// asked twice at once, or that lost the answer.
+pub(crate) const REUSE_GRACE: Duration = Duration::from_secs(10);
+
+/// A refresh token that may be ended.
+#[derive(Debug)]
+pub struct TokenToEnd {
+    /// Its claim `jti`.
+    pub jti: String,
+    /// Whose it says it is.
+    pub user: Option<UserId>,
+    /// The login it belongs to.
+    pub login: Option<LoginId>,
+    /// When it ends by itself.
+    pub expires: Timestamp,
+}
 
 impl Authenticator {
     /// Everything that `jwt/refresh/` asks of a token: good, of type `refresh`, not ended, its
@@ -38,6 +57,26 @@ impl Authenticator {
         Ok(RefreshClaims::of(genuine, user.id, now))
     }
 
+    /// What `jwt/blacklist/` asks of a token: good, of type `refresh`, not ended before. Whose it
+    /// is does not matter, as with simplejwt: ending it does no harm.
+    ///
+    /// # Errors
+    /// Why the token is not good, or that this cannot be found out at present.
+    pub async fn token_to_end(&self, token: &str) -> Result<TokenToEnd, IdentifyError> {
+        let genuine = jwt::check(&self.keys, token, self.clock.now())?;
+        self.check_token_lives(&genuine).await?;
+        let genuine = genuine.of_type("refresh")?;
+        if matches!(genuine.issuer.users, Users::Foreign(_)) {
+            return Err(JwtFault::Invalid.into());
+        }
+        let user = match genuine.claimant() {
+            Ok(Claimant::Number(user)) => Some(user),
+            Ok(_) | Err(_) => None,
+        };
+        let jti = genuine.jti().ok_or(JwtFault::NoId)?.to_owned();
+        Ok(TokenToEnd { jti, user, login: genuine.login(), expires: genuine.expires })
+    }
+
     /// Everything that `jwt/verify/` asks: signature, times, `exp`, `jti`; with `strict_revocation`
     /// also whether the token, its login or its user ended. With simplejwt's
     /// `blacklist_after_rotation` at least the blacklist counts.
@@ -49,6 +88,13 @@ impl Authenticator {
         let genuine = jwt::check(&self.keys, token, now)?;
         if self.policy.strict_revocation || self.policy.blacklist {
             self.check_token_lives(&genuine).await?;
+        }
+        if self.policy.blacklist
+            && let Some(jti) = genuine.jti().filter(|_| genuine.login().is_some())
+            && let Some(used) = self.outage.note(Box::pin(self.store.refresh_used(jti)).await)?
+            && now.since(used) > REUSE_GRACE
+        {
+            return Err(JwtFault::Blacklisted.into());
         }
         let foreign = matches!(genuine.issuer.users, Users::Foreign(_));
         if !self.policy.strict_revocation || foreign {

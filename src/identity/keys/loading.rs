@@ -65,6 +65,9 @@ impl Keys {
             audience: jwt.audience.clone(),
             users: Users::Own,
             user_claim: jwt.user_id_claim.clone(),
+            type_claim: jwt.token_type_claim.clone(),
+            id_claim: jwt.jti_claim.clone(),
+            leeway: leeway(jwt),
             dialect: Dialect::SimpleJwt,
         });
         let mut signing = None;
@@ -274,6 +277,10 @@ pub(in crate::identity) async fn trusted_keys(
             TrustedUsers::Claims if trusted.user_claim == jwt.user_id_claim => "sub".to_owned(),
             _ => trusted.user_claim.clone(),
         },
+        // A Django has our names; others have those of RFC 7519.
+        type_claim: if symmetric { &jwt.token_type_claim } else { "token_type" }.to_owned(),
+        id_claim: if symmetric { &jwt.jti_claim } else { "jti" }.to_owned(),
+        leeway: leeway(jwt),
         // Whoever shares a secret with us is a Django; others need not have simplejwt's claims.
         dialect: if symmetric { Dialect::SimpleJwt } else { Dialect::Open },
     });
@@ -310,6 +317,10 @@ pub(in crate::identity) async fn trusted_keys(
             origin: origin.clone(),
         })
         .collect())
+}
+
+fn leeway(jwt: &JwtTokens) -> i64 {
+    i64::try_from(jwt.leeway.as_secs()).unwrap_or(i64::MAX)
 }
 
 async fn read(path: &Path) -> Result<SecretString> {

@@ -20,6 +20,12 @@ pub(in crate::identity) struct Issuer {
     pub(in crate::identity) users: Users,
     /// The claim that names the user.
     pub(in crate::identity) user_claim: String,
+    /// The claim that tells access from refresh tokens.
+    pub(in crate::identity) type_claim: String,
+    /// The claim that names the token.
+    pub(in crate::identity) id_claim: String,
+    /// By how many seconds a clock may be off.
+    pub(in crate::identity) leeway: i64,
     /// Which claims must be there.
     pub(in crate::identity) dialect: Dialect,
 }

@@ -6,8 +6,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::identity::{IdentifyError, JwtFault, RefreshClaims, Rejection, TokenPair};
+use crate::identity::{
+    IdentifyError, JwtFault, REUSE_GRACE, RefreshClaims, Rejection, TokenPair, TokenToEnd,
+};
 use crate::model::{Login, LoginId, LoginKind, Timestamp, User};
+use crate::store::{RefreshOutcome, RefreshUse};
 
 use super::login::{LoginError, Proved, random_bytes};
 use super::{Accounts, Trouble};
@@ -72,12 +75,39 @@ impl Accounts {
         if !settings.rotate_refresh_tokens {
             return Ok(Refreshed { access: self.parts.issuer.access(&claims, now), refresh: None });
         }
-        if settings.blacklist_after_rotation {
-            self.retire(&claims).await?;
-        }
         let (refresh, successor) = self.parts.issuer.rotated(&claims, now);
+        match (claims.login, settings.blacklist_after_rotation) {
+            (Some(login), true) => self.exchange(&claims, login, &successor).await?,
+            (None, true) => self.retire(&claims).await?,
+            (Some(login), false) => {
+                let until = self.end_of_login(successor.expires);
+                let extended = self.parts.store.extend_login(login, until, now).await;
+                extended.map_err(Trouble::from)?;
+            }
+            (None, false) => {}
+        }
         let access = self.parts.issuer.access(&successor, now);
         Ok(Refreshed { access, refresh: Some(refresh) })
+    }
+
+    /// Ends a refresh token before its time; with `tokens.jwt.strict_revocation` its login with
+    /// everything that hangs on it.
+    ///
+    /// # Errors
+    /// The token is not good, or our own trouble.
+    pub async fn blacklist(&self, token: &str) -> Result<(), RefreshError> {
+        let TokenToEnd { jti, user, login, expires } =
+            self.parts.authenticator.token_to_end(token).await?;
+        let (store, now) = (&self.parts.store, self.parts.clock.now());
+        if let Some(login) = login.filter(|_| self.settings().tokens.jwt.strict_revocation) {
+            self.announce(&store.end_login(login, now).await.map_err(Trouble::from)?);
+        }
+        let entries = store.end_token(&jti, user, expires, now).await.map_err(Trouble::from)?;
+        if entries.is_empty() {
+            return Err(RefreshError::Rejected(Rejection::Jwt(JwtFault::Blacklisted)));
+        }
+        self.announce(&entries);
+        Ok(())
     }
 
     /// Whether a JWT of any type is good.
@@ -141,12 +171,48 @@ impl Accounts {
             generation: user.generation,
             created: now,
             last_used: now,
-            // A rotated refresh token outlives the first one: such a login has no end of its own.
-            expires: (!settings.rotate_refresh_tokens)
-                .then(|| now.plus(*settings.refresh_lifetime)),
+            // Each rotation moves it on.
+            expires: Some(self.end_of_login(now.plus(*settings.refresh_lifetime))),
         };
         let stored = self.parts.store.log_in_jwt(&login, settings.update_last_login, now).await;
         if stored.map_err(Trouble::from)? { Ok(Some(id)) } else { Err(LoginError::Refused) }
+    }
+
+    /// A login lives as long as its last token may be believed.
+    fn end_of_login(&self, token: Timestamp) -> Timestamp {
+        token.plus(*self.settings().tokens.jwt.leeway)
+    }
+
+    /// An exchanged refresh token is good for a moment more. When it comes back later, it or its
+    /// successor was stolen: nobody can tell which, so the login ends.
+    async fn exchange(
+        &self,
+        claims: &RefreshClaims,
+        login: LoginId,
+        successor: &RefreshClaims,
+    ) -> Result<(), RefreshError> {
+        let used = RefreshUse {
+            jti: &claims.jti,
+            login,
+            successor: &successor.jti,
+            expires: claims.expires,
+            until: self.end_of_login(successor.expires),
+            grace: REUSE_GRACE,
+        };
+        let now = self.parts.clock.now();
+        let outcome = self.parts.store.use_refresh(used, now).await.map_err(Trouble::from)?;
+        match outcome {
+            RefreshOutcome::Exchanged => return Ok(()),
+            RefreshOutcome::Reused(entries) => {
+                tracing::warn!(
+                    user.id = %claims.user, %login,
+                    "a refresh token came back after its use: the login has ended"
+                );
+                self.announce(&entries);
+            }
+            RefreshOutcome::Gone => {}
+        }
+        Err(RefreshError::Rejected(Rejection::Jwt(JwtFault::Blacklisted)))
     }
 
     /// A rotated refresh token is good no more. Of several who exchange it at once the store

@@ -150,9 +150,14 @@ impl Accounts {
     /// By `accounts.login_field`. An address that several accounts share counts only in the
     /// exact spelling of one of them.
     async fn by_login_field(&self, name: &str) -> Result<Option<User>, Trouble> {
-        if self.settings().accounts.login_field != "email" {
-            return self.by_username(name).await;
+        match self.settings().accounts.login_field.as_str() {
+            "email" => self.by_email(name).await,
+            "either" => self.by_either(name).await,
+            _ => self.by_username(name).await,
         }
+    }
+
+    async fn by_email(&self, name: &str) -> Result<Option<User>, Trouble> {
         let mut users = self.parts.store.users_by_email(name).await?;
         if users.len() > 1 {
             users.retain(|user| user.email == name);
@@ -172,6 +177,21 @@ impl Accounts {
             return Ok(None);
         }
         Ok(self.parts.store.user_by_username(&stored).await?)
+    }
+
+    /// A username may look like somebody's address: whoever has verified it comes first, so
+    /// that nobody can take another's way in by taking his address for a name.
+    async fn by_either(&self, name: &str) -> Result<Option<User>, Trouble> {
+        let by_name = self.by_username(name).await?;
+        if !name.contains('@') {
+            return Ok(by_name);
+        }
+        let by_email = self.by_email(name).await?;
+        Ok(match (by_name, by_email) {
+            (Some(_), Some(owner)) if owner.email_verified => Some(owner),
+            (Some(named), _) => Some(named),
+            (None, by_email) => by_email,
+        })
     }
 
     /// The one token of an account is not stored but derived from a stored seed, so that a

@@ -3,14 +3,11 @@
 //! A change ends no login: a client that renames its user stays logged in. Removing the account
 //! ends everything.
 
-use std::net::IpAddr;
-
-use crate::model::{User, UserId};
-use crate::store::{Field, ProfileChange, StoreError};
+use crate::model::{MailPurpose, User, UserId};
+use crate::store::{Field, NewMail, ProfileChange, StoreError};
 
 use super::names::{self, NameFault};
-use super::passwords::Checked;
-use super::throttle::Throttled;
+use super::site::Origin;
 use super::{Accounts, Trouble};
 
 /// What shall be changed; `None` leaves the field. Texts as typed, white space cut off.
@@ -42,23 +39,6 @@ pub enum ProfileError {
     Trouble(#[from] Trouble),
 }
 
-/// Why an account was not removed.
-#[derive(Debug, thiserror::Error)]
-pub enum RemovalError {
-    /// The account was deleted meanwhile.
-    #[error("the account is gone")]
-    Gone,
-    /// Not the caller's password.
-    #[error("the password is wrong")]
-    WrongPassword,
-    /// Too many wrong passwords.
-    #[error("too many attempts")]
-    Throttled(Throttled),
-    /// Our own trouble.
-    #[error(transparent)]
-    Trouble(#[from] Trouble),
-}
-
 impl Accounts {
     /// Whether users may change their username by changing their record. djoser's field for
     /// logging in is read-only there.
@@ -83,7 +63,8 @@ impl Accounts {
         self.parts.store.user(id).await.map_err(Trouble::from)?.ok_or(ProfileError::Gone)
     }
 
-    /// Changes a user's record and answers it as it is then.
+    /// Changes a user's record and answers it as it is then. Where accounts are activated by
+    /// mail, a new address deactivates the account until the link mailed to it is used.
     ///
     /// # Errors
     /// See [`ProfileError`].
@@ -91,6 +72,7 @@ impl Accounts {
         &self,
         id: UserId,
         edit: ProfileEdit<'_>,
+        origin: &Origin<'_>,
     ) -> Result<User, ProfileError> {
         let user = self.profile(id).await?;
         let username = match edit.username.filter(|_| self.may_rename()) {
@@ -110,13 +92,26 @@ impl Accounts {
         if username.is_none() && email.is_none() {
             return Ok(user);
         }
-        let change = ProfileChange { username: username.as_deref(), email, ..Default::default() };
+        let deactivate = self.wants_activation();
+        let change = ProfileChange {
+            username: username.as_deref(),
+            email,
+            deactivate,
+            ..Default::default()
+        };
+        let site = self.site(origin);
+        let mail = email.filter(|address| deactivate && !address.is_empty()).map(|address| {
+            let purpose = MailPurpose::Activation;
+            NewMail { purpose, user: id, address, site: site.as_ref() }
+        });
         let now = self.parts.clock.now();
-        let changed =
-            self.parts.store.change_profile(id, change, self.name_rules(), None, now).await;
-        match changed {
+        let store = &self.parts.store;
+        match store.change_profile(id, change, self.name_rules(), mail, now).await {
             Ok(Some((user, entries))) => {
                 self.announce(&entries);
+                if mail.is_some() {
+                    self.parts.bell.ring();
+                }
                 Ok(user)
             }
             Ok(None) => Err(ProfileError::Gone),
@@ -125,32 +120,13 @@ impl Accounts {
         }
     }
 
-    /// Removes an account for good, at the word of its password. A stolen token must not be
-    /// able to guess that, so wrong ones count as failed logins.
+    /// Removes an account for good. The caller was proved by a password of their own.
     ///
     /// # Errors
-    /// See [`RemovalError`].
-    pub async fn remove(
-        &self,
-        id: UserId,
-        password: &str,
-        address: Option<IpAddr>,
-    ) -> Result<(), RemovalError> {
-        let user = self.parts.store.user(id).await.map_err(Trouble::from)?;
-        let user = user.ok_or(RemovalError::Gone)?;
-        let named_by_email = self.settings().accounts.login_field == "email";
-        let name = if named_by_email { &user.email } else { &user.username };
-        let counted = self.parts.throttle.login(name, address);
-        let attempt = counted.map_err(RemovalError::Throttled)?;
-        match self.check_password(password, Some(&user)).await? {
-            Checked::Right | Checked::Outdated => attempt.succeeded(),
-            Checked::Wrong => {
-                attempt.failed();
-                return Err(RemovalError::WrongPassword);
-            }
-        }
+    /// The account is gone, or our own trouble.
+    pub async fn remove(&self, id: UserId) -> Result<(), ProfileError> {
         let deleted = self.parts.store.delete_user(id, self.parts.clock.now()).await;
-        let entries = deleted.map_err(Trouble::from)?.ok_or(RemovalError::Gone)?;
+        let entries = deleted.map_err(Trouble::from)?.ok_or(ProfileError::Gone)?;
         self.announce(&entries);
         Ok(())
     }

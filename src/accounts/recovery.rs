@@ -49,15 +49,9 @@ pub enum ResetRequestError {
     Trouble(#[from] Trouble),
 }
 
-/// Why no new password was set.
+/// Why a mailed link is not good.
 #[derive(Debug, thiserror::Error)]
-pub enum ResetError {
-    /// The password is weak. The link stays good.
-    #[error("the password is too weak")]
-    Weak(Vec<Weakness>),
-    /// The two passwords differ. The link stays good.
-    #[error("the passwords differ")]
-    Mismatch,
+pub enum LinkError {
     /// The uid names nobody. With `accounts.hide_unknown_uid` this is a bad token.
     #[error("the uid names no account")]
     Uid,
@@ -69,23 +63,39 @@ pub enum ResetError {
     Trouble(#[from] Trouble),
 }
 
+/// Why no new password was set.
+#[derive(Debug, thiserror::Error)]
+pub enum ResetError {
+    /// The password is weak. The link stays good.
+    #[error("the password is too weak")]
+    Weak(Vec<Weakness>),
+    /// The two passwords differ. The link stays good.
+    #[error("the passwords differ")]
+    Mismatch,
+    /// The link is not good.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// Our own trouble.
+    #[error(transparent)]
+    Trouble(#[from] Trouble),
+}
+
 impl Accounts {
-    /// Puts a mail with a link into the outbox for each active account of the address that has
-    /// a password.
+    /// Puts a mail with a link into the outbox for each account of the address that it is for:
+    /// active ones that have a password, or for activation those that never were active.
     ///
     /// # Errors
     /// See [`ResetRequestError`].
     pub async fn request_reset(
         &self,
+        purpose: MailPurpose,
         email: &str,
         origin: &Origin<'_>,
         address: Option<IpAddr>,
     ) -> Result<(), ResetRequestError> {
         self.parts.throttle.reset(email, address).map_err(ResetRequestError::Throttled)?;
-        let (sent, ()) = tokio::join!(
-            self.write_mails(email, MailPurpose::PasswordReset, origin),
-            tokio::time::sleep(EVEN_TIME),
-        );
+        let (sent, ()) =
+            tokio::join!(self.write_mails(email, purpose, origin), tokio::time::sleep(EVEN_TIME),);
         let settings = &self.settings().accounts;
         // djoser: either one switches all.
         let telling = settings.password_reset_show_email_not_found
@@ -114,11 +124,7 @@ impl Accounts {
         if new.retyped.is_some_and(|again| again != new.password) {
             return Err(ResetError::Mismatch);
         }
-        let user = self.by_uid(new.uid).await?;
-        let now = self.parts.clock.now();
-        if !self.parts.links.check(MailPurpose::PasswordReset, &user, new.token, now) {
-            return Err(ResetError::Token);
-        }
+        let user = self.by_link(MailPurpose::PasswordReset, new.uid, new.token).await?;
         let person = Person {
             username: &user.username,
             first_name: &user.first_name,
@@ -132,13 +138,24 @@ impl Accounts {
         self.replace_password(&user, new.password, origin).await
     }
 
-    async fn by_uid(&self, uid: &str) -> Result<User, ResetError> {
+    /// The account that a mailed link names, if its token is good for this purpose.
+    pub(super) async fn by_link(
+        &self,
+        purpose: MailPurpose,
+        uid: &str,
+        token: &str,
+    ) -> Result<User, LinkError> {
         let found = match Links::parse_uid(uid) {
             Some(id) => self.parts.store.user(id).await.map_err(Trouble::from)?,
             None => None,
         };
         let hidden = self.settings().accounts.hide_unknown_uid;
-        found.ok_or(if hidden { ResetError::Token } else { ResetError::Uid })
+        let user = found.ok_or(if hidden { LinkError::Token } else { LinkError::Uid })?;
+        if self.parts.links.check(purpose, &user, token, self.parts.clock.now()) {
+            Ok(user)
+        } else {
+            Err(LinkError::Token)
+        }
     }
 
     async fn replace_password(
@@ -167,7 +184,7 @@ impl Accounts {
         });
         let now = self.parts.clock.now();
         let changed = self.parts.store.change_password(user.id, change, mail, now).await;
-        let (_, entries) = changed.map_err(Trouble::from)?.ok_or(ResetError::Token)?;
+        let (_, entries) = changed.map_err(Trouble::from)?.ok_or(LinkError::Token)?;
         self.announce(&entries);
         if tell {
             self.parts.bell.ring();
@@ -183,7 +200,7 @@ impl Accounts {
         origin: &Origin<'_>,
     ) -> Result<usize, Trouble> {
         let mut users = self.parts.store.users_by_email(email).await?;
-        users.retain(|user| self.may_be_mailed(user, email));
+        users.retain(|user| self.may_be_mailed(purpose, user, email));
         if users.is_empty() {
             return Ok(0);
         }
@@ -204,8 +221,13 @@ impl Accounts {
         Ok(mails.len())
     }
 
-    fn may_be_mailed(&self, user: &User, email: &str) -> bool {
-        user.is_active
+    fn may_be_mailed(&self, purpose: MailPurpose, user: &User, email: &str) -> bool {
+        let wanted = match purpose {
+            // Whose address is verified was active before: an operator has deactivated it.
+            MailPurpose::Activation => !user.is_active && !user.email_verified,
+            _ => user.is_active,
+        };
+        wanted
             && is_usable(user.password.expose_secret())
             && (self.settings().accounts.unique_email || user.email == email)
     }

@@ -7,10 +7,11 @@
 use std::net::IpAddr;
 
 use crate::config::Registration as Door;
-use crate::model::User;
+use crate::model::{MailPurpose, User};
 use crate::store::{Field, NewUser, StoreError};
 
 use super::names::{self, NameFault};
+use super::site::Origin;
 use super::strength::{Person, Weakness, weaknesses};
 use super::throttle::Throttled;
 use super::{Accounts, Trouble};
@@ -72,7 +73,11 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`RegisterError`].
-    pub async fn register(&self, new: Registration<'_>) -> Result<User, RegisterError> {
+    pub async fn register(
+        &self,
+        new: Registration<'_>,
+        origin: &Origin<'_>,
+    ) -> Result<User, RegisterError> {
         if !self.registration_is_open() {
             return Err(RegisterError::Closed);
         }
@@ -100,17 +105,35 @@ impl Accounts {
             username: &username,
             email: &email,
             password: &password,
-            is_active: true,
+            is_active: !self.wants_activation(),
             is_staff: false,
             is_superuser: false,
             email_verified: false,
         };
-        let now = self.parts.clock.now();
-        let made = self.parts.store.create_user(account, self.name_rules(), None, None, now).await;
-        made.map_err(|error| match error {
+        let mail = self.welcome().filter(|_| !email.is_empty());
+        let site = self.site(origin);
+        let (store, now) = (&self.parts.store, self.parts.clock.now());
+        let made = store.create_user(account, self.name_rules(), mail, site.as_ref(), now).await;
+        let user = made.map_err(|error| match error {
             StoreError::Taken(Field::Username) => RegisterError::NameTaken,
             StoreError::Taken(Field::Email) => RegisterError::EmailTaken,
             other => RegisterError::Trouble(Trouble::Store(other)),
-        })
+        })?;
+        if mail.is_some() {
+            self.parts.bell.ring();
+        }
+        Ok(user)
+    }
+
+    /// The mail that follows a registration.
+    fn welcome(&self) -> Option<MailPurpose> {
+        let settings = &self.settings().accounts;
+        if settings.send_activation_email {
+            Some(MailPurpose::Activation)
+        } else if settings.send_confirmation_email {
+            Some(MailPurpose::Confirmation)
+        } else {
+            None
+        }
     }
 }

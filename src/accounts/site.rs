@@ -20,6 +20,12 @@ pub struct Origin<'a> {
 }
 
 impl Accounts {
+    /// Where this request's API is, for links in answers.
+    #[must_use]
+    pub fn base_url(&self, origin: &Origin<'_>) -> String {
+        format!("{}://{}", origin.scheme, host(&self.settings().server, origin.host))
+    }
+
     /// The site for a mail; `None` where the settings alone decide.
     pub(super) fn site(&self, origin: &Origin<'_>) -> Option<Site> {
         site(self.settings(), origin)

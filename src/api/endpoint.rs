@@ -5,16 +5,19 @@
 //! where none is needed. One driver for all paths keeps that order in one place; an endpoint
 //! only describes itself. It must not know what any handler does.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::response::Response;
 use http::header::{ALLOW, CACHE_CONTROL, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
-use crate::identity::{self, IdentifyError, Identity, Rejection, Subject};
+use crate::identity::{self, CredentialKind, IdentifyError, Identity, Rejection, Subject};
 use crate::model::UserId;
 
 use super::ApiParts;
@@ -24,9 +27,18 @@ use super::failure::Failure;
 use super::negotiation::accepts_json;
 use super::reply::{self, Reply};
 
+/// What a handler comes to.
+pub(super) type Handled = Pin<Box<dyn Future<Output = Result<Response, Failure>> + Send>>;
+
 /// A handler: what one method of an endpoint does.
-pub(super) type Handler =
-    fn(Arc<ApiParts>, Request) -> Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
+pub(super) type Handler = fn(Arc<ApiParts>, Request) -> Handled;
+
+/// A handler whose answer is whole when it returns.
+pub(super) fn whole(
+    handling: impl Future<Output = Result<Reply, Failure>> + Send + 'static,
+) -> Handled {
+    Box::pin(async move { Ok(handling.await?.map(Body::from)) })
+}
 
 /// One path.
 pub(super) struct Endpoint {
@@ -83,6 +95,7 @@ pub(super) struct Request {
     pub(super) caller: Caller,
     /// The head's header lines.
     pub(super) headers: HeaderMap,
+    path: String,
     body: Body,
 }
 
@@ -92,6 +105,25 @@ impl Request {
         let most = api.accounts.settings().limits.auth_body_bytes;
         let bytes = body::read(self.body, most).await?;
         body::parse(&self.headers, bytes).await
+    }
+
+    /// The last part of the path, decoded: what a path with a variable part is about.
+    pub(super) fn target(&self) -> Cow<'_, str> {
+        let last = self.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        // What is no text names nobody.
+        percent_decode_str(last).decode_utf8().unwrap_or_default()
+    }
+
+    /// Whether an account of ours is asking that may see and change others.
+    pub(super) fn is_staff(&self) -> bool {
+        self.identity.as_deref().is_some_and(|identity| {
+            identity.is_staff && matches!(identity.subject, Subject::Local(_))
+        })
+    }
+
+    /// Decides how a credential is told that its account has just gone.
+    pub(super) fn kind(&self) -> CredentialKind {
+        self.identity.as_ref().map_or(CredentialKind::Opaque, |identity| identity.kind)
     }
 
     /// The user of ours who is asking.
@@ -107,11 +139,15 @@ impl Request {
 
 impl Endpoint {
     /// Answers a request, whatever it is.
-    pub(super) async fn answer(&self, api: Arc<ApiParts>, request: http::Request<Body>) -> Reply {
+    pub(super) async fn answer(
+        &self,
+        api: Arc<ApiParts>,
+        request: http::Request<Body>,
+    ) -> Response {
         let (parts, body) = request.into_parts();
         let mut reply = match self.handle(api, parts, body).await {
-            Ok(reply) => reply,
-            Err(failure) => failure.into_reply(),
+            Ok(response) => response,
+            Err(failure) => failure.into_reply().map(Body::from),
         };
         let headers = reply.headers_mut();
         headers.insert(ALLOW, self.allow());
@@ -120,7 +156,12 @@ impl Endpoint {
         reply
     }
 
-    async fn handle(&self, api: Arc<ApiParts>, parts: Parts, body: Body) -> Result<Reply, Failure> {
+    async fn handle(
+        &self,
+        api: Arc<ApiParts>,
+        parts: Parts,
+        body: Body,
+    ) -> Result<Response, Failure> {
         if !accepts_json(&parts.headers) {
             return Err(Failure::from(reply::not_acceptable()));
         }
@@ -129,13 +170,14 @@ impl Endpoint {
             return Err(Failure::from(reply::rejection(&Rejection::Missing)));
         }
         if parts.method == Method::OPTIONS {
-            return Ok(self.describe());
+            return Ok(self.describe().map(Body::from));
         }
         let handler = self.handler(&parts.method);
         let handler =
             handler.ok_or_else(|| Failure::from(reply::method_not_allowed(&parts.method)))?;
         let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_default();
-        handler(api, Request { identity, caller, headers: parts.headers, body }).await
+        let path = parts.uri.path().to_owned();
+        handler(api, Request { identity, caller, headers: parts.headers, path, body }).await
     }
 
     async fn identify(

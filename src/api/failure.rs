@@ -13,8 +13,8 @@ use crate::accounts::passwords::Busy;
 use crate::accounts::strength::{Attribute, Weakness};
 use crate::accounts::throttle::Throttled;
 use crate::accounts::{
-    Field, LogOutError, LoginError, ProfileError, RefreshError, RegisterError, RemovalError,
-    ResetError, ResetRequestError, Trouble,
+    ActivationError, Field, LinkError, LogOutError, LoginError, PasswordError, ProfileError,
+    ProofError, RefreshError, RegisterError, RenameError, ResetError, ResetRequestError, Trouble,
 };
 use crate::identity::{BasicFault, CredentialKind, IdentifyError, JwtFault, Rejection};
 
@@ -38,6 +38,12 @@ impl From<Reply> for Failure {
         Self(Box::new(reply))
     }
 }
+
+/// A wrong `current_password`.
+pub(super) const WRONG_PASSWORD: &str = "Invalid password.";
+
+/// A name that somebody has.
+pub(super) const NAME_TAKEN: &str = "A user with that username already exists.";
 
 /// Both registration and reset say it so.
 const MISMATCH: &str = "The two password fields didn't match.";
@@ -125,9 +131,31 @@ impl From<ResetError> for Failure {
         match error {
             ResetError::Weak(weak) => weak_password("new_password", &weak),
             ResetError::Mismatch => non_field(MISMATCH),
-            ResetError::Uid => Faults::one("uid", "Invalid user id or user doesn't exist.").into(),
-            ResetError::Token => Faults::one("token", "Invalid token for given user.").into(),
+            ResetError::Link(link) => link.into(),
             ResetError::Trouble(trouble) => trouble.into(),
+        }
+    }
+}
+
+impl From<LinkError> for Failure {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Uid => Faults::one("uid", "Invalid user id or user doesn't exist.").into(),
+            LinkError::Token => Faults::one("token", "Invalid token for given user.").into(),
+            LinkError::Trouble(trouble) => trouble.into(),
+        }
+    }
+}
+
+impl From<ActivationError> for Failure {
+    fn from(error: ActivationError) -> Self {
+        match error {
+            ActivationError::Link(link) => link.into(),
+            ActivationError::Stale => {
+                let text = "Stale token for given user.";
+                Self::from(reply::detail(StatusCode::FORBIDDEN, text))
+            }
+            ActivationError::Trouble(trouble) => trouble.into(),
         }
     }
 }
@@ -209,20 +237,45 @@ pub(super) fn of_profile(error: ProfileError, kind: CredentialKind) -> Failure {
     }
 }
 
-/// DELETE `users/me/`.
-pub(super) fn of_removal(error: RemovalError, kind: CredentialKind) -> Failure {
+/// The present password of the caller.
+pub(super) fn of_proof(error: ProofError, kind: CredentialKind) -> Failure {
     match error {
-        RemovalError::Gone => gone(kind),
-        RemovalError::WrongPassword => Faults::one("current_password", "Invalid password.").into(),
-        RemovalError::Throttled(throttled) => throttled.into(),
-        RemovalError::Trouble(trouble) => trouble.into(),
+        ProofError::Gone => gone(kind),
+        ProofError::WrongPassword => Faults::one("current_password", WRONG_PASSWORD).into(),
+        ProofError::Throttled(throttled) => throttled.into(),
+        ProofError::Trouble(trouble) => trouble.into(),
+    }
+}
+
+/// `users/set_password/`.
+pub(super) fn of_password(error: PasswordError) -> Failure {
+    match error {
+        PasswordError::Weak(weak) => weak_password("new_password", &weak),
+        PasswordError::Mismatch => non_field(MISMATCH),
+        // The password that proved the caller is the wrong one by now.
+        PasswordError::Overtaken => Faults::one("current_password", WRONG_PASSWORD).into(),
+        PasswordError::Trouble(trouble) => trouble.into(),
+    }
+}
+
+/// `users/set_username/` and `users/reset_username_confirm/`.
+pub(super) fn of_rename(error: RenameError, kind: CredentialKind) -> Failure {
+    match error {
+        RenameError::Invalid(faults) => {
+            Faults::several("new_username", faults.into_iter().map(username_text)).into()
+        }
+        RenameError::Taken => Faults::one("new_username", NAME_TAKEN).into(),
+        RenameError::Mismatch => non_field("The two username fields didn't match."),
+        RenameError::Gone => gone(kind),
+        RenameError::Link(link) => link.into(),
+        RenameError::Trouble(trouble) => trouble.into(),
     }
 }
 
 /// The field and the words for a name or an address that is taken.
 pub(super) fn taken(field: Field) -> Faults {
     match field {
-        Field::Username => Faults::one("username", "A user with that username already exists."),
+        Field::Username => Faults::one("username", NAME_TAKEN),
         Field::Email => Faults::one("email", "A user with that email already exists."),
     }
 }

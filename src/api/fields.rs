@@ -91,6 +91,11 @@ impl Rule {
         Self { kind: Kind::Username, ..Self::text("username") }
     }
 
+    /// A username to be taken instead of the present one.
+    pub(super) const fn new_username(name: &'static str) -> Self {
+        Self { kind: Kind::Username, ..Self::text(name) }
+    }
+
     /// An e-mail address to be looked up.
     pub(super) const fn email() -> Self {
         Self { kind: Kind::Email, ..Self::text("email") }
@@ -114,6 +119,11 @@ impl Rule {
     /// May be left out.
     pub(super) const fn optional(self) -> Self {
         Self { presence: Presence::Optional, ..self }
+    }
+
+    /// Whether it may be left empty.
+    pub(super) const fn may_be_blank(&self) -> bool {
+        matches!(self.blank, Blank::Allowed)
     }
 
     /// May be left empty.

@@ -1,4 +1,4 @@
-//! `jwt/create/`, `jwt/refresh/` and `jwt/verify/`: JWTs, as simplejwt serves them.
+//! `jwt/create/`, `jwt/refresh/`, `jwt/verify/` and `jwt/blacklist/`: JWTs, as simplejwt serves them.
 
 use std::sync::Arc;
 
@@ -65,5 +65,17 @@ pub(super) async fn verify(api: Arc<ApiParts>, request: Request) -> Result<Reply
     };
 
     api.accounts.verify_jwt(token).await.map_err(of_verify)?;
+    Ok(reply::json(StatusCode::OK, &json!({})))
+}
+
+/// POST `jwt/blacklist/`: an empty object once the token has ended.
+pub(super) async fn blacklist(api: Arc<ApiParts>, request: Request) -> Result<Reply, Failure> {
+    let form = request.form(&api).await?;
+    let mut fields = Fields::of(&form);
+    let Some(token) = fields.read(Rule::text("refresh")) else {
+        return Err(fields.into_faults().into());
+    };
+
+    api.accounts.blacklist(token).await.map_err(of_refresh)?;
     Ok(reply::json(StatusCode::OK, &json!({})))
 }

@@ -6,7 +6,8 @@
 //! do what beyond that, nor know how a token or a password is checked.
 //!
 //! Reading order: `routes` (every path), `endpoint` (what happens to every request), `body` and
-//! `fields` (what was sent), the handlers by path (`users`, `recovery`, `token`, `jwt`),
+//! `fields` (what was sent), the handlers by path (`users`, `people`,
+//! `logins`, `username`, `activation`, `recovery`, `token`, `jwt`),
 //! `failure` and `reply` (what is answered).
 
 pub mod caller;
@@ -19,10 +20,15 @@ mod negotiation;
 mod body;
 mod fields;
 
+mod activation;
 mod jwt;
 mod key_set;
+mod logins;
+mod people;
 mod recovery;
+mod root;
 mod token;
+mod username;
 mod users;
 
 mod failure;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::accounts::{NewPassword, Origin};
+use crate::model::MailPurpose;
 
 use super::ApiParts;
 use super::caller::Caller;
@@ -16,6 +17,15 @@ use super::users::password_space;
 
 /// POST `users/reset_password/`: 204 for any valid address.
 pub(super) async fn request_reset(api: Arc<ApiParts>, request: Request) -> Result<Reply, Failure> {
+    request_mail(api, request, MailPurpose::PasswordReset).await
+}
+
+/// Asks for a mail with a link: 204 for any valid address.
+pub(super) async fn request_mail(
+    api: Arc<ApiParts>,
+    request: Request,
+    purpose: MailPurpose,
+) -> Result<Reply, Failure> {
     let caller = request.caller.clone();
     let form = request.form(&api).await?;
 
@@ -23,7 +33,7 @@ pub(super) async fn request_reset(api: Arc<ApiParts>, request: Request) -> Resul
     let email = fields.read(Rule::email());
     let Some(email) = email else { return Err(fields.into_faults().into()) };
 
-    api.accounts.request_reset(email, &origin(&caller), caller.address).await?;
+    api.accounts.request_reset(purpose, email, &origin(&caller), caller.address).await?;
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
@@ -53,6 +63,7 @@ pub(super) async fn confirm_reset(api: Arc<ApiParts>, request: Request) -> Resul
     Ok(reply::empty(StatusCode::NO_CONTENT))
 }
 
-fn origin(caller: &Caller) -> Origin<'_> {
+/// Where a request claims to have been sent to.
+pub(super) fn origin(caller: &Caller) -> Origin<'_> {
     Origin { scheme: caller.scheme, host: &caller.host }
 }

@@ -128,6 +128,12 @@ pub fn forbidden() -> Reply {
     detail(StatusCode::FORBIDDEN, "You do not have permission to perform this action.")
 }
 
+/// 404, the same for what is hidden and for what is not there.
+#[must_use]
+pub fn not_found() -> Reply {
+    detail(StatusCode::NOT_FOUND, "Not found.")
+}
+
 /// 405. The method is a client's text, also a made-up one.
 #[must_use]
 pub fn method_not_allowed(method: &Method) -> Reply {

@@ -5,14 +5,19 @@ use serde_json::json;
 
 use super::world::{Ask, World};
 
-const POST_ONLY: [&str; 7] = [
+const POST_ONLY: [&str; 12] = [
     "/auth/users/reset_password/",
     "/auth/users/reset_password_confirm/",
+    "/auth/users/reset_username/",
+    "/auth/users/reset_username_confirm/",
+    "/auth/users/activation/",
+    "/auth/users/resend_activation/",
     "/auth/token/login/",
     "/auth/token/logout/",
     "/auth/jwt/create/",
     "/auth/jwt/refresh/",
     "/auth/jwt/verify/",
+    "/auth/jwt/blacklist/",
 ];
 
 fn stale() -> &'static str {
@@ -22,7 +27,7 @@ fn stale() -> &'static str {
 #[tokio::test]
 async fn an_unknown_path_is_404() {
     let world = World::new().await;
-    for path in ["/auth/Users/me/", "/auth/", "/auth/nothing/", "/auth/users/me/x/", "/"] {
+    for path in ["/auth/Users/me/", "/auth/nothing/", "/auth/users/me/x/", "/"] {
         world.ask(Ask::get(path)).await.is(404, &json!({"detail": "Not found."}));
     }
 }
@@ -62,6 +67,42 @@ async fn allow_is_on_every_answer_and_names_what_is_there() {
 }
 
 #[tokio::test]
+async fn allow_names_what_only_known_callers_may_do() {
+    let world = World::new().await;
+    for (path, allowed) in [
+        ("/auth/", "GET, HEAD, OPTIONS"),
+        ("/auth/users/", "GET, POST, HEAD, OPTIONS"),
+        ("/auth/users/7/", "GET, PUT, PATCH, DELETE, HEAD, OPTIONS"),
+        ("/auth/users/set_password/", "POST, OPTIONS"),
+        ("/auth/users/set_username/", "POST, OPTIONS"),
+        ("/auth/users/me/logout_all/", "POST, OPTIONS"),
+        ("/auth/users/me/logins/", "GET, DELETE, HEAD, OPTIONS"),
+        ("/auth/users/me/logins/00/", "DELETE, OPTIONS"),
+    ] {
+        let answer = world.ask(Ask::get(path)).await;
+        let missing = json!({"detail": "Authentication credentials were not provided."});
+        answer.is(401, &missing);
+        assert_eq!(answer.header("allow"), Some(allowed), "{path}");
+        let bare = path.trim_end_matches('/');
+        assert_eq!(world.ask(Ask::get(bare)).await.header("location"), Some(path));
+    }
+}
+
+#[tokio::test]
+async fn the_root_names_the_collection_on_a_host_that_is_ours() {
+    let world = World::with(|settings| {
+        settings.server.allowed_hosts = vec!["app.example.org".into()];
+    })
+    .await;
+    world.register("ada").await;
+    let token = world.log_in("ada").await;
+    for host in ["app.example.org", "evil.example"] {
+        let answer = world.ask(Ask::get("/auth/").bearer(&token).from("192.0.2.1", host)).await;
+        answer.is(200, &json!({"users": "https://app.example.org/auth/users/"}));
+    }
+}
+
+#[tokio::test]
 async fn security_headers_and_no_store_are_on_every_answer() {
     let world = World::new().await;
     for path in ["/auth/users/me/", "/auth/jwt/create/"] {
@@ -88,7 +129,7 @@ async fn accept_is_looked_at_before_credentials() {
 async fn a_wrong_method_is_401_to_strangers_where_only_post_is_open() {
     let world = World::new().await;
     let missing = json!({"detail": "Authentication credentials were not provided."});
-    for path in &POST_ONLY[..2] {
+    for path in &POST_ONLY[..6] {
         for method in [Method::GET, Method::OPTIONS, Method::DELETE] {
             let answer = world.ask(Ask::new(method, path)).await;
             answer.is(401, &missing);

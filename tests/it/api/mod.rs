@@ -11,6 +11,18 @@ mod users;
 
 mod users_me;
 
+mod people;
+
+mod activation;
+
+mod set_password;
+
+mod username;
+
+mod logins;
+
+mod rotation;
+
 mod reset_password;
 
 mod token;

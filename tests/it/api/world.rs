@@ -23,8 +23,8 @@ use portcullis::identity::{Authenticator, JwtIssuer, Keys, Links, OpaqueTokens, 
 use portcullis::mail::Bell;
 use portcullis::model::{MailPurpose, Timestamp, User};
 use portcullis::secret::{KeyUse, RootKey};
-use portcullis::store::{Mail, Store};
-use secrecy::ExposeSecret;
+use portcullis::store::{Flags, Mail, NameRules, NewUser, Store};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -121,6 +121,42 @@ impl World {
         self.ask(Ask::new(Method::POST, path).json(&body)).await
     }
 
+    pub(super) async fn post_as(&self, token: &str, path: &str, body: Value) -> Answer {
+        self.ask(Ask::new(Method::POST, path).bearer(token).json(&body)).await
+    }
+
+    pub(super) async fn get(&self, token: &str, path: &str) -> Answer {
+        self.ask(Ask::get(path).bearer(token)).await
+    }
+
+    /// What waits in the outbox: for what, and to whom.
+    pub(super) async fn promised(&self) -> Vec<(MailPurpose, String)> {
+        self.mails().await.into_iter().map(|mail| (mail.purpose, mail.address)).collect()
+    }
+
+    /// An account that comes by another way than the API.
+    pub(super) async fn insert(&self, name: &str, hash: &SecretString) -> i64 {
+        let new = NewUser {
+            username: name,
+            email: "",
+            password: hash.expose_secret(),
+            is_active: true,
+            is_staff: false,
+            is_superuser: false,
+            email_verified: false,
+        };
+        let rules = NameRules { unique_email: true, reuse_usernames: false };
+        let user = self.store.create_user(new, rules, None, None, self.clock.now()).await;
+        user.unwrap().id.0
+    }
+
+    /// Makes an account one of the staff.
+    pub(super) async fn promote(&self, name: &str) {
+        let flags = Flags { is_staff: Some(true), is_superuser: None };
+        let id = self.user(name).await.id;
+        self.store.set_flags(id, flags, self.clock.now()).await.unwrap().unwrap();
+    }
+
     pub(super) async fn me(&self, token: &str) -> Answer {
         self.ask(Ask::new(Method::GET, "/auth/users/me/").bearer(token)).await
     }
@@ -181,8 +217,13 @@ impl World {
 
     /// The uid and the token that a reset mail would carry now.
     pub(super) async fn reset_link(&self, name: &str) -> (String, String) {
+        self.link(name, MailPurpose::PasswordReset).await
+    }
+
+    /// The uid and the token that a mail of this purpose would carry now.
+    pub(super) async fn link(&self, name: &str, purpose: MailPurpose) -> (String, String) {
         let user = self.user(name).await;
-        let token = self.links.token(MailPurpose::PasswordReset, &user, self.clock.now());
+        let token = self.links.token(purpose, &user, self.clock.now());
         (Links::uid(user.id), token.expose_secret().to_owned())
     }
 

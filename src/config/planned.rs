@@ -14,12 +14,8 @@ const PLANNED: &[(&str, &str)] = &[
     ),
     ("redis.url", "Redis is not built yet: each replica caches by itself"),
     ("mail.templates", "own templates are not built yet: mails have the built-in texts"),
-    ("tokens.jwt.leeway", "leeway is not built yet: `exp` is checked without any"),
     ("tokens.jwt.auth_header_types", "other words are not built yet: JWTs come after `Bearer`"),
     ("tokens.jwt.user_id_field", "other fields are not built yet: the user claim holds the id"),
-    ("tokens.jwt.user_id_claim", "other names are not built yet: the claim is `user_id`"),
-    ("tokens.jwt.token_type_claim", "other names are not built yet: the claim is `token_type`"),
-    ("tokens.jwt.jti_claim", "other names are not built yet: the claim is `jti`"),
     (
         "tokens.jwt.verifying_key",
         "not used: own tokens are checked by the public halves of tokens.jwt.keys; for others' tokens write public_key_file under [[tokens.jwt.trusted]]",
@@ -31,27 +27,6 @@ const PLANNED: &[(&str, &str)] = &[
     (
         "tokens.jwt.trusted.*.jwks_url",
         "fetching key sets is not built yet: no token of this issuer will be believed; save the set and write jwks_file",
-    ),
-    ("accounts.login_field", "other fields are not built yet: users log in with their username"),
-    ("accounts.user_id_field", "other fields are not built yet: accounts are shown by their id"),
-    ("accounts.set_password_retype", "`set_password` is not built yet"),
-    ("accounts.set_username_retype", "`set_username` is not built yet"),
-    ("accounts.username_reset_confirm_retype", "`reset_username_confirm` is not built yet"),
-    ("accounts.username_reset_confirm_url", "`reset_username` is not built yet"),
-    ("accounts.hide_users", "looking at other accounts is not built yet"),
-    (
-        "accounts.send_activation_email",
-        "activation is not built yet: accounts are active from the start",
-    ),
-    ("accounts.activation_url", "activation is not built yet"),
-    ("accounts.send_confirmation_email", "this mail is not built yet and will not be sent"),
-    (
-        "accounts.password_changed_email_confirmation",
-        "this mail is not built yet and will not be sent",
-    ),
-    (
-        "accounts.username_changed_email_confirmation",
-        "this mail is not built yet and will not be sent",
     ),
     ("accounts.pages", "pages are not built yet: the API is served, without them"),
     (

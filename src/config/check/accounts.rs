@@ -20,13 +20,15 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
 }
 
 fn fields(accounts: &Accounts, report: &mut Report) {
-    let known = ["username", "email"];
+    let known = ["username", "email", "either"];
     if !known.contains(&accounts.login_field.as_str()) {
         let text = format!("nobody logs in with `{}`", accounts.login_field);
         report.fault("accounts.login_field", text, suggest(&accounts.login_field, &known));
     }
-    if accounts.user_id_field.is_empty() {
-        report.fault("accounts.user_id_field", "is empty", "write \"id\", or leave it out");
+    let known = ["id", "username"];
+    if !known.contains(&accounts.user_id_field.as_str()) {
+        let text = format!("accounts are not shown by `{}`", accounts.user_id_field);
+        report.fault("accounts.user_id_field", text, suggest(&accounts.user_id_field, &known));
     }
     if !(0.0..=1.0).contains(&accounts.password_similarity) {
         let remedy = "write 0.75, or 1 to refuse only passwords that are the user's data";

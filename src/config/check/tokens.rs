@@ -78,6 +78,10 @@ fn own(jwt: &JwtTokens, report: &mut Report) {
             report.fault(key, text, "choose another name");
         }
     }
+    if jwt.leeway > jwt.access_lifetime {
+        let text = "longer than access tokens live: each lives more than twice as long as it says";
+        report.warn_because("tokens.jwt.leeway", "tokens.jwt.access_lifetime", text);
+    }
     if jwt.auth_header_types.is_empty() {
         let key = "tokens.jwt.auth_header_types";
         report.fault(key, "no token could be sent", "write [\"Bearer\"]");

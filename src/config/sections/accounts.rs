@@ -12,12 +12,13 @@ use crate::config::values::Period;
 pub struct Accounts {
     /// Who may register. Default `open`.
     pub registration: Registration,
-    /// What users log in with: `username` or `email`. Default `username`.
+    /// What users log in with: `username`, `email`, or `either` of them in the field
+    /// `username`. Default `username`.
     pub login_field: String,
     /// (*) Whether a login name that nobody has as typed is tried in the form in which names are
     /// stored (Unicode NFKC). Default true; djoser: false.
     pub normalize_login: bool,
-    /// What accounts are shown and looked up by. Default `id`.
+    /// What accounts are shown and looked up by: `id` or `username`. Default `id`.
     pub user_id_field: String,
     /// (*) Whether registration needs `re_password`. Default true; djoser: false.
     pub user_create_password_retype: bool,
@@ -49,7 +50,8 @@ pub struct Accounts {
     pub password_similarity: f64,
     /// Whether other accounts are 404 to users who are not staff. Default true.
     pub hide_users: bool,
-    /// Whether accounts begin inactive until a mailed link is used. Default false.
+    /// Whether accounts begin inactive until a mailed link is used; also after a change of
+    /// e-mail. Registration then needs an address. Default false.
     pub send_activation_email: bool,
     /// Whether a mail follows registration or activation. Default false.
     pub send_confirmation_email: bool,
@@ -57,7 +59,7 @@ pub struct Accounts {
     pub password_changed_email_confirmation: bool,
     /// Whether a mail follows a change of username. Default false.
     pub username_changed_email_confirmation: bool,
-    /// Whether a reset for an unknown address is 400 instead of 204. Default false.
+    /// Whether a mail asked for an unknown address is 400 instead of 204. Default false.
     pub password_reset_show_email_not_found: bool,
     /// The same; either one switches all. Default false.
     pub username_reset_show_email_not_found: bool,

@@ -68,7 +68,8 @@ pub struct JwtTokens {
     pub refresh_lifetime: Period,
     /// Whether a refresh hands out a new refresh token. Default false.
     pub rotate_refresh_tokens: bool,
-    /// Whether the old refresh token ends then. Default false.
+    /// Whether the old refresh token ends then. If it comes back more than 10 s after its use,
+    /// its login ends (needs `sid` in `extra_claims`). Default false.
     pub blacklist_after_rotation: bool,
     /// Whether a login with JWTs sets `last_login`. Default false.
     pub update_last_login: bool,
@@ -91,7 +92,7 @@ pub struct JwtTokens {
     /// PEM files with private keys (PKCS#8), the one that signs first; empty: generated once
     /// and kept in the database, sealed.
     pub keys: Vec<PathBuf>,
-    /// By how much a clock may be off when `exp` is checked. Default 0s.
+    /// By how much a clock may be off when times are checked. Default 0s.
     pub leeway: Period,
     /// Words before a JWT in `Authorization`. Default `Bearer`.
     pub auth_header_types: Vec<String>,

@@ -26,9 +26,9 @@ release: ## the binary as it is shipped
 	scripts/setup build
 	cargo build --locked --release
 
-conformance: ## djoser's recorded behaviour, every scenario of the base profile
+conformance: ## djoser's recorded behaviour, every scenario of every profile
 	scripts/setup test
-	scripts/conformance --tag all
+	scripts/conformance all --strict
 
 attack: ## the whole attack kit (some minutes)
 	scripts/setup test

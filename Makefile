@@ -1,10 +1,10 @@
-# The doors of the project. `make demo` and `make test` install what they lack (scripts/setup).
+# The doors of the project. `make demo`, `make test` and `make e2e` install what they lack (scripts/setup).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check build release conformance attack bench clean
+.PHONY: help demo test e2e check build release conformance attack bench clean
 
 help: ## what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## the gateway with everything embedded, and a conversation with it
 	scripts/setup build
@@ -13,6 +13,10 @@ demo: ## the gateway with everything embedded, and a conversation with it
 test: ## all tests, against private PostgreSQL and Redis servers
 	scripts/setup test
 	scripts/test
+
+e2e: ## real clients and real back ends, and every command of the documents
+	scripts/setup e2e
+	scripts/e2e
 
 check: ## format, lints, documentation, dependencies, shell scripts
 	scripts/setup lint

@@ -38,9 +38,9 @@ attack: ## the whole attack kit (some minutes)
 	scripts/setup test
 	scripts/attack
 
-bench: ## CPU per request: checked against anonymous
-	scripts/setup build
-	benches/checked_vs_anonymous.py
+bench: ## CPU per request, beside a bare Pingora proxy and the other gateways that are installed
+	scripts/setup bench
+	benches/compare/run.py
 
 clean: ## what was built
 	cargo clean

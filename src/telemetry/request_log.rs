@@ -4,19 +4,27 @@
 //! reader of our standard output costs lines, which are counted, and never requests. It must
 //! not know metrics, and no token, query value or body is ever handed to it.
 
-use std::io::{self, BufWriter, Write};
+use std::cell::RefCell;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::record::RequestRecord;
 
 /// Longer paths are cut: nobody reads them, and a flood of them should not fill a disk.
 const MAX_PATH: usize = 1024;
+
+/// How long lines gather before they are written. Waking the writer and asking the system once
+/// for each line would cost a busy gateway more than checking a credential does.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// A buffer that a burst made larger than this is given back.
+const KEPT_BYTES: usize = 1 << 20;
 
 /// How long the last lines may take to be written at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -24,14 +32,34 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// The last second that RFC 3339 can write.
 const END_OF_TIME: u64 = 253_402_300_799_999_999;
 
+thread_local! {
+    /// Where a thread writes its lines before they are queued.
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// The request log. Dropping it writes what is queued, for two seconds at most.
 #[derive(Debug)]
 pub struct RequestLog {
-    /// None once it is closing.
-    queue: Option<SyncSender<Vec<u8>>>,
+    queue: Arc<Queue>,
     /// Ends when the writer has. The lock is never contended: only dropping looks at it.
     writer: Mutex<Receiver<()>>,
-    dropped: Arc<AtomicU64>,
+}
+
+/// What waits for the writer.
+#[derive(Debug)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    /// Tells the writer that there is something to do again.
+    stirred: Condvar,
+    capacity: usize,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    text: Vec<u8>,
+    lines: usize,
+    closing: bool,
 }
 
 impl RequestLog {
@@ -44,128 +72,159 @@ impl RequestLog {
     /// Writes to anything.
     #[must_use]
     pub fn to(out: impl Write + Send + 'static, capacity: usize) -> Self {
-        let (queue, lines) = mpsc::sync_channel(capacity.max(1));
+        let queue = Arc::new(Queue {
+            waiting: Mutex::default(),
+            stirred: Condvar::new(),
+            capacity: capacity.max(1),
+            dropped: AtomicU64::new(0),
+        });
         let (ended, writer) = mpsc::sync_channel(1);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let lost = Arc::clone(&dropped);
+        let lines = Arc::clone(&queue);
         let spawned = thread::Builder::new().name("request-log".into()).spawn(move || {
-            write_lines(&lines, out, &lost);
+            lines.write_all(out);
             drop(ended);
         });
         if let Err(error) = spawned {
-            // The receiver went with the thread: every line counts as dropped.
+            // Nobody will ever write: every line counts as dropped.
+            queue.waiting.lock().closing = true;
             tracing::error!(%error, "the request log cannot be written");
         }
-        Self { queue: Some(queue), writer: Mutex::new(writer), dropped }
+        Self { queue, writer: Mutex::new(writer) }
     }
 
     /// Queues the line of a request; drops it if the queue is full.
     pub fn write(&self, record: &RequestRecord<'_>) {
-        let queued = self.queue.as_ref().is_some_and(|q| q.try_send(line(record)).is_ok());
-        if !queued {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            write_line(line, record);
+            self.queue.push(line);
+        });
     }
 
     /// How many lines were lost.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.queue.dropped.load(Ordering::Relaxed)
     }
 
     /// Reads [`RequestLog::dropped`] without holding the log.
     pub fn dropped_reader(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
-        let dropped = Arc::clone(&self.dropped);
-        move || dropped.load(Ordering::Relaxed)
+        let queue = Arc::clone(&self.queue);
+        move || queue.dropped.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for RequestLog {
     fn drop(&mut self) {
-        self.queue = None;
+        self.queue.waiting.lock().closing = true;
+        self.queue.stirred.notify_one();
         if self.writer.get_mut().recv_timeout(FAREWELL) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("the request log was not written to its end");
         }
     }
 }
 
-/// Writes until the last sender is gone; flushes whenever the queue is empty.
-fn write_lines(lines: &Receiver<Vec<u8>>, out: impl Write, lost: &AtomicU64) {
-    let mut out = BufWriter::with_capacity(64 * 1024, out);
-    while let Ok(first) = lines.recv() {
-        for line in std::iter::once(first).chain(lines.try_iter()) {
-            if out.write_all(&line).is_err() {
-                lost.fetch_add(1, Ordering::Relaxed);
+impl Queue {
+    fn push(&self, line: &[u8]) {
+        let mut waiting = self.waiting.lock();
+        if waiting.closing || waiting.lines >= self.capacity {
+            drop(waiting);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        waiting.text.extend_from_slice(line);
+        waiting.lines += 1;
+        if waiting.lines == 1 {
+            self.stirred.notify_one();
+        }
+    }
+
+    /// Writes until the log is dropped. Lines gather for a moment first; two buffers take turns.
+    fn write_all(&self, mut out: impl Write) {
+        let mut taken = Vec::new();
+        loop {
+            let mut waiting = self.waiting.lock();
+            while waiting.lines == 0 && !waiting.closing {
+                self.stirred.wait(&mut waiting);
+            }
+            if !waiting.closing {
+                self.stirred.wait_for(&mut waiting, GATHER);
+            }
+            let (lines, closing) = (std::mem::take(&mut waiting.lines), waiting.closing);
+            std::mem::swap(&mut taken, &mut waiting.text);
+            drop(waiting);
+            if out.write_all(&taken).and_then(|()| out.flush()).is_err() {
+                self.dropped.fetch_add(u64::try_from(lines).unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
+            taken.clear();
+            taken.shrink_to(KEPT_BYTES);
+            if closing {
+                return;
             }
         }
-        // What cannot be flushed stays in the buffer; when that is full, lines are lost.
-        let _ = out.flush();
     }
 }
 
-fn line(record: &RequestRecord<'_>) -> Vec<u8> {
+fn write_line(line: &mut Vec<u8>, record: &RequestRecord<'_>) {
     let micros = u64::try_from(record.at.micros()).unwrap_or(0).min(END_OF_TIME);
     let at = humantime::format_rfc3339_micros(UNIX_EPOCH + Duration::from_micros(micros));
-    let mut line = Line(Vec::with_capacity(640));
-    line.raw("@timestamp", &format_args!("\"{at}\""));
-    line.text("http.request.method", record.method);
-    line.raw("http.response.status_code", &record.status);
-    line.text("url.path", path(record.path));
+    let mut line = Line(line);
+    line.raw("{\"@timestamp\":\"", &at);
+    line.text("\",\"http.request.method\":", record.method);
+    line.raw(",\"http.response.status_code\":", &record.status);
+    line.text(",\"url.path\":", path(record.path));
     if let Some(peer) = record.peer {
-        line.raw("source.ip", &format_args!("\"{peer}\""));
+        line.raw(",\"source.ip\":\"", &peer);
+        line.word("\"");
     }
     if let Some(client) = record.client {
-        line.raw("client.ip", &format_args!("\"{client}\""));
+        line.raw(",\"client.ip\":\"", &client);
+        line.word("\"");
     }
-    line.some_text("user.id", record.user_id);
-    line.some_text("user.name", record.user_name);
-    line.text("http.request.id", record.request_id);
-    line.raw("event.duration", &record.duration.as_nanos());
-    line.some_text("portcullis.route", record.route);
-    line.text("portcullis.decision", record.decision.as_str());
-    line.text("portcullis.reason", record.reason);
-    line.text("portcullis.credential", record.credential);
-    line.some_text("portcullis.upstream", record.upstream);
-    line.end()
+    line.some_text(",\"user.id\":", record.user_id);
+    line.some_text(",\"user.name\":", record.user_name);
+    line.text(",\"http.request.id\":", record.request_id);
+    line.raw(",\"event.duration\":", &record.duration.as_nanos());
+    line.some_text(",\"portcullis.route\":", record.route);
+    line.text(",\"portcullis.decision\":", record.decision.as_str());
+    line.text(",\"portcullis.reason\":", record.reason);
+    line.text(",\"portcullis.credential\":", record.credential);
+    line.some_text(",\"portcullis.upstream\":", record.upstream);
+    line.word("}\n");
 }
 
 /// Without the query, which may carry secrets, and not endless.
 fn path(path: &str) -> &str {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let end = (0..=MAX_PATH.min(path.len())).rev().find(|at| path.is_char_boundary(*at));
+    let end = memchr::memchr2(b'?', b'#', path.as_bytes()).unwrap_or(path.len());
+    let end = (0..=MAX_PATH.min(end)).rev().find(|at| path.is_char_boundary(*at));
     &path[..end.unwrap_or(0)]
 }
 
 /// A flat JSON object that is being written. Writing to memory cannot fail.
-struct Line(Vec<u8>);
+struct Line<'a>(&'a mut Vec<u8>);
 
-impl Line {
-    fn key(&mut self, key: &'static str) {
-        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
-        let _ = write!(self.0, "\"{key}\":");
+impl Line<'_> {
+    /// Punctuation and keys, as they stand.
+    fn word(&mut self, word: &'static str) {
+        self.0.extend_from_slice(word.as_bytes());
     }
 
-    /// A value that is JSON as it stands.
-    fn raw(&mut self, key: &'static str, value: &dyn std::fmt::Display) {
-        self.key(key);
+    /// A value that needs no escapes.
+    fn raw(&mut self, before: &'static str, value: &dyn std::fmt::Display) {
+        self.word(before);
         let _ = write!(self.0, "{value}");
     }
 
     /// Text of whatever origin.
-    fn text(&mut self, key: &'static str, value: &str) {
-        self.key(key);
-        let _ = serde_json::to_writer(&mut self.0, value);
+    fn text(&mut self, before: &'static str, value: &str) {
+        self.word(before);
+        let _ = serde_json::to_writer(&mut *self.0, value);
     }
 
-    fn some_text(&mut self, key: &'static str, value: Option<&str>) {
+    fn some_text(&mut self, before: &'static str, value: Option<&str>) {
         if let Some(value) = value {
-            self.text(key, value);
+            self.text(before, value);
         }
-    }
-
-    fn end(mut self) -> Vec<u8> {
-        self.0.extend_from_slice(b"}\n");
-        self.0
     }
 }
 
@@ -208,7 +267,9 @@ mod tests {
     }
 
     fn text(record: &RequestRecord<'_>) -> String {
-        String::from_utf8(line(record)).unwrap()
+        let mut line = Vec::new();
+        write_line(&mut line, record);
+        String::from_utf8(line).unwrap()
     }
 
     #[test]

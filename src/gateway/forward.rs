@@ -5,14 +5,21 @@
 //! identity removed again. Takes the [`Passage`], without which there is no forwarding. It
 //! must not know how the passage came about.
 
-use http::{HeaderName, HeaderValue, Version, header};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Version, header};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType};
 
 use crate::gate::{Arrival, Forwarder, Passage, Strip, X_REQUEST_ID};
 
+/// Headers that are written at most: five of the forwarder, the request's id, four of identity.
+const WRITTEN: usize = 10;
+
 /// Turns the client's head into the upstream's. `spoofed` is told each identity header that a
 /// client tried to set.
+///
+/// The names go out in one spelling, not in the client's: Pingora would keep a second map for
+/// that, and allocate twice for each header that is written.
 pub(super) fn write(
     request: &mut RequestHeader,
     passage: &Passage,
@@ -21,16 +28,18 @@ pub(super) fn write(
     request_id: &HeaderValue,
     mut spoofed: impl FnMut(&str),
 ) -> pingora::Result<()> {
+    let ends_stream = request.send_end_stream();
+    let mut head = Parts::from(std::mem::replace(request, blank()));
     if passage.is_rewritten() {
         // Origin-form whatever the client sent: the rules and the upstream see the same path.
-        let target = passage.target().parse().map_err(|cause| {
+        head.uri = passage.target().parse().map_err(|cause| {
             Error::because(ErrorType::InternalError, "the canonical target is no URI", cause)
         })?;
-        request.set_uri(target);
     }
 
+    let headers = &mut head.headers;
     let mut stripped: Vec<HeaderName> = Vec::new();
-    for name in request.headers.keys().filter(|name| !is_framing(name)) {
+    for name in headers.keys().filter(|name| !is_framing(name)) {
         if let Some(strip) = passage.strip(name) {
             if let Strip::Identity(name) = strip {
                 spoofed(name);
@@ -39,19 +48,29 @@ pub(super) fn write(
         }
     }
     for name in &stripped {
-        request.remove_header(name);
+        headers.remove(name);
     }
 
+    headers.reserve(WRITTEN);
     for (name, value) in forwarder.headers(arrival) {
-        request.insert_header(name, value)?;
+        headers.insert(name, value);
     }
-    request.insert_header(X_REQUEST_ID, request_id.clone())?;
+    headers.insert(X_REQUEST_ID, request_id.clone());
 
     // Last, and replacing: no other header can stand beside them under the same name.
     for (name, value) in passage.identity_headers() {
-        request.insert_header(name.clone(), value.clone())?;
+        headers.insert(name.clone(), value.clone());
+    }
+    *request = RequestHeader::from(head);
+    if let Some(ends_stream) = ends_stream {
+        request.set_send_end_stream(ends_stream);
     }
     Ok(())
+}
+
+/// Stands in while the head is worked on.
+fn blank() -> RequestHeader {
+    Request::new(()).into_parts().0.into()
 }
 
 /// An `Expect` that cannot be met: clients of HTTP/1.0 cannot read the 100 (RFC 9110, 10.1.1).

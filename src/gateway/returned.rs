@@ -4,7 +4,7 @@
 //! stays there: hop-by-hop headers and the names in which we tell it who asks. It must not
 //! know what the response is about.
 
-use http::{HeaderName, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
 
 /// RFC 9110, 7.6.1, and those of old proxies. `Transfer-Encoding` is not among them: Pingora
@@ -20,16 +20,11 @@ const HOP_BY_HOP: [HeaderName; 5] = [
 /// Removes what is not for the client. `is_ours`: the names that the gateway writes upstream.
 pub(super) fn clean(response: &mut ResponseHeader, is_ours: impl Fn(&HeaderName) -> bool) {
     let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
-    let mut gone: Vec<HeaderName> = response
-        .headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .filter(|name| !is_framing(name))
-        .collect();
-    gone.extend(response.headers.keys().filter(|name| is_ours(name)).cloned());
-    gone.extend(HOP_BY_HOP);
+    // Collected first, because hardly any answer has one of them.
+    let mut gone: Vec<HeaderName> =
+        response.headers.get_all(header::CONNECTION).iter().flat_map(nominated).collect();
+    let is_gone = |name: &&HeaderName| HOP_BY_HOP.contains(*name) || is_ours(name);
+    gone.extend(response.headers.keys().filter(is_gone).cloned());
     for name in gone {
         // The upgrade is what the client asked for.
         if !(upgraded && name == header::UPGRADE) {
@@ -61,6 +56,18 @@ pub(super) fn has_one_length(response: &ResponseHeader) -> bool {
         (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
     };
     lengths.next().is_none_or(is_number) && lengths.next().is_none()
+}
+
+/// What a `Connection` header names, but for what is never passed on or cannot be taken away.
+fn nominated(connection: &HeaderValue) -> impl Iterator<Item = HeaderName> {
+    let names = match connection.as_bytes() {
+        b"keep-alive" | b"close" => b"",
+        names => names,
+    };
+    names
+        .split(|byte| *byte == b',')
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| !is_framing(name))
 }
 
 /// An upstream that nominates these would make its own body unreadable.

@@ -6,6 +6,7 @@
 //! request.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +17,14 @@ use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::arrival::Arrival;
 use super::caps::{Caps, Permit};
 use super::conn::{Conn, Turn};
 use super::edge::{self, Send, fresh_request_id};
-use super::head::{Head, HeadLimits, read_head};
+use super::head::{Alarm, Head, HeadLimits, read_head};
 use super::live::{ErrorReply, Live};
 use super::record::Recorder;
 use super::vet::{Fault, RequestLine, VetLimits, vet};
@@ -72,22 +75,23 @@ pub(super) struct Edge<A> {
     pub(super) recorder: Recorder,
     /// True: take no more connections, close idle ones, let requests finish.
     pub(super) closing: watch::Receiver<bool>,
-    /// True: drop what is left.
-    pub(super) cut: watch::Receiver<bool>,
 }
 
 impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
-    /// Accepts until the gateway closes.
-    pub(super) async fn accept(self: Arc<Self>, listener: TcpListener) {
+    /// Accepts until the gateway closes. Gives out the connections that are still open then;
+    /// whoever drops them ends them.
+    pub(super) async fn accept(self: Arc<Self>, listener: TcpListener) -> JoinSet<()> {
         let mut closing = self.closing.clone();
+        let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 biased;
-                _ = closing.wait_for(|closing| *closing) => return,
+                _ = closing.wait_for(|closing| *closing) => return connections,
+                Some(_) = connections.join_next() => continue,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, peer)) => self.admit(socket, peer),
+                Ok((socket, peer)) => self.admit(&mut connections, socket, peer),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -97,7 +101,7 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
     }
 
     /// Over a cap the connection is dropped: the client sees a reset, and it costs us nothing.
-    fn admit(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr) {
+    fn admit(self: &Arc<Self>, connections: &mut JoinSet<()>, socket: TcpStream, peer: SocketAddr) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let rules = (self.rules)();
         let Some(mut permit) = self.caps.take(rules.connections) else {
@@ -106,15 +110,11 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
         if !(self.is_trusted)(peer.ip()) && !permit.bind(peer.ip(), rules.connections_per_address) {
             return self.recorder.connection_refused(peer.ip(), "address_limit");
         }
-        let (edge, mut cut) = (Arc::clone(self), self.cut.clone());
+        let edge = Arc::clone(self);
         let open = self.recorder.metrics.connection_opened();
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let _open = open;
-            tokio::select! {
-                biased;
-                _ = cut.wait_for(|cut| *cut) => {}
-                () = edge.serve(socket, peer, rules.write_time, permit) => {}
-            }
+            edge.serve(socket, peer, rules.write_time, permit).await;
         });
     }
 
@@ -145,6 +145,10 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
         scheme: &'static str,
     ) {
         let mut closing = self.closing.clone();
+        let mut closed = pin!(async move {
+            let _ = closing.wait_for(|closing| *closing).await;
+        });
+        let mut alarm = Alarm::new(Instant::now());
         let mut kept: Option<HttpPersistentSettings> = None;
         let (mut buffer, mut first_line) = (BytesMut::new(), Vec::new());
         let mut is_first = true;
@@ -156,7 +160,7 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
                 whole: rules.head_time,
                 bytes: rules.head_bytes,
             };
-            let read = read_head(&mut *io, &mut buffer, limits, &mut closing).await;
+            let read = read_head(&mut *io, &mut buffer, limits, &mut alarm, closed.as_mut()).await;
             let arrival = Arrival::new(Some(peer.ip()), local, scheme, self.recorder.clock.now());
             let vetted = match read {
                 Head::Ready(end) => {

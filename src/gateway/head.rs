@@ -5,12 +5,14 @@
 //! can never cut a body or a WebSocket. Only the shape of the lines is looked at; what they
 //! mean is [`super::vet`]'s business.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// What is read at once; most heads fit.
 const PIECE: usize = 4096;
@@ -43,29 +45,71 @@ pub(super) enum Head {
     Malformed(&'static str),
 }
 
-/// Reads until the head in `buffer` is complete.
+/// The one timer of a connection. What is waited for comes in time nearly always; so a later
+/// deadline is only noted, and the timer is set anew when it fires, or when it would be too late.
+pub(super) struct Alarm {
+    timer: Pin<Box<Sleep>>,
+    due: Instant,
+}
+
+impl Alarm {
+    pub(super) fn new(due: Instant) -> Self {
+        Self { timer: Box::pin(sleep_until(due)), due }
+    }
+
+    fn set(&mut self, due: Instant) {
+        self.due = due;
+        if due < self.timer.deadline() {
+            self.timer.as_mut().reset(due);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            if self.due <= self.timer.deadline() {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(self.due);
+        }
+    }
+
+    /// `None` if the deadline was reached first.
+    async fn within<W: Future>(&mut self, work: W) -> Option<W::Output> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => self.poll(cx).map(|()| None),
+        })
+        .await
+    }
+}
+
+/// Reads until the head in `buffer` is complete. `closed` ends when the gateway stops; after
+/// [`Head::Closed`] it must not be used again.
 pub(super) async fn read_head<R: AsyncRead + Unpin + ?Sized>(
     io: &mut R,
     buffer: &mut BytesMut,
     limits: HeadLimits,
-    closing: &mut watch::Receiver<bool>,
+    alarm: &mut Alarm,
+    mut closed: Pin<&mut impl Future<Output = ()>>,
 ) -> Head {
     if buffer.is_empty() {
         buffer.reserve(PIECE);
+        alarm.set(Instant::now() + limits.first_byte);
         // The only place where a stop may close the connection: between requests.
         let read = tokio::select! {
             biased;
-            read = timeout(limits.first_byte, io.read_buf(buffer)) => read,
-            _ = closing.wait_for(|closing| *closing) => return Head::Closed,
+            read = alarm.within(io.read_buf(buffer)) => read,
+            () = closed.as_mut() => return Head::Closed,
         };
         match read {
-            Err(_) => return Head::Idle,
-            Ok(Ok(read)) if read > 0 => {}
-            Ok(_) => return Head::Closed,
+            None => return Head::Idle,
+            Some(Ok(read)) if read > 0 => {}
+            Some(_) => return Head::Closed,
         }
     }
-    let deadline = Instant::now() + limits.whole;
-    let mut scanned = 0;
+    let (mut scanned, mut has_deadline) = (0, false);
     loop {
         match scan(buffer, &mut scanned) {
             Err(why) => return Head::Malformed(why),
@@ -75,10 +119,14 @@ pub(super) async fn read_head<R: AsyncRead + Unpin + ?Sized>(
             Ok(false) => {}
         }
         buffer.reserve(PIECE);
-        match timeout_at(deadline, io.read_buf(buffer)).await {
-            Err(_) => return Head::Slow,
-            Ok(Ok(read)) if read > 0 => {}
-            Ok(_) => return Head::Closed,
+        if !std::mem::replace(&mut has_deadline, true) {
+            // One deadline for all that is missing.
+            alarm.set(Instant::now() + limits.whole);
+        }
+        match alarm.within(io.read_buf(buffer)).await {
+            None => return Head::Slow,
+            Some(Ok(read)) if read > 0 => {}
+            Some(_) => return Head::Closed,
         }
     }
 }
@@ -129,9 +177,9 @@ mod tests {
             }
             std::future::pending::<()>().await;
         });
-        let (_stop, mut closing) = watch::channel(false);
         let mut buffer = BytesMut::new();
-        let head = read_head(&mut server, &mut buffer, LIMITS, &mut closing).await;
+        let (mut alarm, never) = (Alarm::new(Instant::now()), pin!(std::future::pending()));
+        let head = read_head(&mut server, &mut buffer, LIMITS, &mut alarm, never).await;
         sender.abort();
         (head, buffer)
     }
@@ -159,6 +207,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn one_timer_serves_deadlines_that_come_later_and_earlier() {
+        let (_client, mut server) = tokio::io::duplex(64);
+        let (mut buffer, mut alarm) = (BytesMut::new(), Alarm::new(Instant::now()));
+        for seconds in [5, 60, 2] {
+            let start = Instant::now();
+            let limits = HeadLimits { first_byte: Duration::from_secs(seconds), ..LIMITS };
+            let never = pin!(std::future::pending());
+            let head = read_head(&mut server, &mut buffer, limits, &mut alarm, never).await;
+            assert_eq!((head, start.elapsed().as_secs()), (Head::Idle, seconds));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_head_over_the_limit_is_large_complete_or_not() {
         let long = format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(200));
         assert_eq!(read(&[long.as_bytes()]).await.0, Head::Large);
@@ -183,15 +244,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stop_closes_an_idle_connection_but_lets_a_started_head_finish() {
         let (mut client, mut server) = tokio::io::duplex(4096);
-        let (stop, mut closing) = watch::channel(true);
-        let mut buffer = BytesMut::new();
-        let head = read_head(&mut server, &mut buffer, LIMITS, &mut closing).await;
+        let (mut buffer, mut alarm) = (BytesMut::new(), Alarm::new(Instant::now()));
+        let closed = pin!(std::future::ready(()));
+        let head = read_head(&mut server, &mut buffer, LIMITS, &mut alarm, closed).await;
         assert_eq!(head, Head::Closed);
 
         buffer.extend_from_slice(b"GET / HTTP/1.1\r\n");
         client.write_all(b"Host: a\r\n\r\n").await.unwrap();
-        let head = read_head(&mut server, &mut buffer, LIMITS, &mut closing).await;
+        let closed = pin!(std::future::ready(()));
+        let head = read_head(&mut server, &mut buffer, LIMITS, &mut alarm, closed).await;
         assert_eq!(head, Head::Ready(27));
-        drop(stop);
     }
 }

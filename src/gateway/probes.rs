@@ -5,6 +5,7 @@
 //! same rules as the traffic listener. It must not know what the metrics are.
 
 use std::fmt::Write as _;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,11 @@ use http::{Response, StatusCode, header};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::caps::Caps;
 use super::edge::{self, Send};
-use super::head::{Head, HeadLimits, read_head};
+use super::head::{Alarm, Head, HeadLimits, read_head};
 use super::health::{CheckOutcome, Health};
 use super::vet::{RequestLine, VetLimits, vet};
 use crate::telemetry::Metrics;
@@ -66,8 +67,13 @@ async fn converse(
     metrics: &Metrics,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut buffer = BytesMut::new();
-    while let Head::Ready(end) = read_head(&mut socket, &mut buffer, HEAD, &mut stop).await {
+    let (mut buffer, mut alarm) = (BytesMut::new(), Alarm::new(Instant::now()));
+    let mut stopped = pin!(async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+    });
+    while let Head::Ready(end) =
+        read_head(&mut socket, &mut buffer, HEAD, &mut alarm, stopped.as_mut()).await
+    {
         let head = buffer.split_to(end);
         let line = RequestLine::of(&head);
         let answer = match vet(&head, LINES) {

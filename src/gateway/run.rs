@@ -71,11 +71,10 @@ impl Gateway {
     ) -> io::Result<Drained> {
         let Self { live, health, metrics, log, clock } = self;
         let (close, closing) = watch::channel(false);
-        let (cut, cutting) = watch::channel(false);
         let (quiet, quieted) = watch::channel(false);
         let recorder = Recorder { metrics: Arc::clone(&metrics), log, clock };
         let caps = Arc::new(Caps::default());
-        let edge = edge(&live, recorder, &caps, closing, cutting);
+        let edge = edge(&live, recorder, &caps, closing);
 
         let mut accepting = JoinSet::new();
         for listener in listeners.traffic {
@@ -90,12 +89,15 @@ impl Gateway {
         sleep(server.shutdown_delay.0).await;
         close.send_replace(true);
         // The loops drop their listeners: from here on the system refuses connections.
-        while accepting.join_next().await.is_some() {}
+        let mut connections = Vec::new();
+        while let Some(ended) = accepting.join_next().await {
+            connections.extend(ended);
+        }
         let drained = match timeout(server.drain_timeout.0, caps.emptied()).await {
             Ok(()) => Drained::Whole,
             Err(_) => Drained::Cut(caps.open()),
         };
-        cut.send_replace(true);
+        drop(connections);
         let _ = timeout(CUT_TIME, caps.emptied()).await;
         quiet.send_replace(true);
         let _ = timeout(CUT_TIME, async { while helpers.join_next().await.is_some() {} }).await;
@@ -108,7 +110,6 @@ fn edge(
     recorder: Recorder,
     caps: &Arc<Caps>,
     closing: watch::Receiver<bool>,
-    cut: watch::Receiver<bool>,
 ) -> Arc<Edge<pingora::proxy::HttpProxy<Phases>>> {
     let configuration = ServerConf {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -127,7 +128,6 @@ fn edge(
         caps: Arc::clone(caps),
         recorder,
         closing,
-        cut,
     })
 }
 

@@ -16,7 +16,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::accept::{Edge, Rules};
 use super::arrival::Arrival;
@@ -118,8 +118,7 @@ struct Trial {
     address: std::net::SocketAddr,
     caps: Arc<Caps>,
     close: watch::Sender<bool>,
-    _cut: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
+    accepting: JoinHandle<JoinSet<()>>,
 }
 
 fn rules() -> Rules {
@@ -141,7 +140,6 @@ impl Trial {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (close, closing) = watch::channel(false);
-        let (cut, cutting) = watch::channel(false);
         let caps = Arc::new(Caps::default());
         let app: HttpProxy<Local> = http_proxy(&Arc::new(ServerConf::default()), Local(router()));
         let edge = Arc::new(Edge {
@@ -155,10 +153,9 @@ impl Trial {
                 clock: Clock::system(),
             },
             closing,
-            cut: cutting,
         });
         let accepting = tokio::spawn(edge.accept(listener));
-        Self { address, caps, close, _cut: cut, accepting }
+        Self { address, caps, close, accepting }
     }
 
     async fn client(&self) -> Client {
@@ -425,7 +422,7 @@ async fn a_stop_closes_idle_connections_finishes_requests_and_refuses_new_ones()
     busy.send(format!("{upload}\r\n\r\n")).await;
     assert_eq!(busy.head().await.status, 100);
     trial.close.send_replace(true);
-    trial.accepting.await.unwrap();
+    let _connections = trial.accepting.await.unwrap();
     assert!(idle.is_closed().await);
     let refused = tokio::net::TcpStream::connect(trial.address).await;
     assert!(refused.is_err());

@@ -14,7 +14,7 @@ use crate::model::{LogEntry, LoginId, Timestamp, TokenDigest, User, UserId};
 use crate::store::{NewOpaque, OpaqueLogin};
 
 use super::names::normalised;
-use super::passwords::Checked;
+use super::passwords::{Checked, SLOWEST_HASH};
 use super::throttle::Throttled;
 use super::{Accounts, Trouble};
 
@@ -125,8 +125,19 @@ impl Accounts {
         password: &str,
         user: Option<&User>,
     ) -> Result<Checked, Trouble> {
+        self.learn_slowest_hash().await?;
         let stored = user.map(|user| user.password.expose_secret());
         Ok(self.parts.passwords.verify(password, stored).await?)
+    }
+
+    /// Keeps up with what a failed login has to cost: an import may have brought slower hashes.
+    async fn learn_slowest_hash(&self) -> Result<(), Trouble> {
+        let now = self.parts.clock.now();
+        if self.parts.passwords.wants_slowest(now) {
+            let kept = self.parts.store.meta(SLOWEST_HASH).await?;
+            self.parts.passwords.learn_slowest(kept.as_deref(), now);
+        }
+        Ok(())
     }
 
     /// Stores a hash of the present policy, in the record at hand as well: what is issued next

@@ -6,6 +6,10 @@
 //! accounts, throttles or where hashes are stored.
 
 mod formats;
+mod slowest;
+
+#[cfg(test)]
+mod tests;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,8 +22,12 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::config;
+use crate::model::Timestamp;
 
 use self::formats::{Policy, Stored};
+use self::slowest::Slowest;
+
+pub use self::slowest::{SLOWEST_HASH, slower};
 
 /// Passwords beyond this are refused before they are hashed: 4,096 bytes.
 pub const MAX_PASSWORD_BYTES: usize = 4096;
@@ -46,6 +54,7 @@ pub struct Passwords {
     policy: Policy,
     places: Arc<Semaphore>,
     wait: Duration,
+    slowest: Slowest,
 }
 
 /// A stored hash that nobody's password fits: `!` and 40 random characters, as Django
@@ -66,6 +75,12 @@ pub fn is_usable(stored: &str) -> bool {
     !matches!(Stored::read(stored), Stored::Unusable)
 }
 
+/// What the format of a stored hash is called: Django's names, and `unusable`.
+#[must_use]
+pub fn format_name(stored: &str) -> &'static str {
+    Stored::read(stored).name()
+}
+
 impl Passwords {
     /// A pool of `threads` places (0: one for each CPU); a hash waits at most `wait` for one.
     ///
@@ -76,7 +91,20 @@ impl Passwords {
             0 => available_parallelism().map_or(1, NonZeroUsize::get),
             some => some.min(Semaphore::MAX_PERMITS),
         };
-        Self { policy: Policy::new(policy), places: Arc::new(Semaphore::new(places)), wait }
+        let policy = Policy::new(policy);
+        let (places, slowest) = (Arc::new(Semaphore::new(places)), Slowest::new(policy));
+        Self { policy, places, wait, slowest }
+    }
+
+    /// Whether it is time to ask what the store keeps under [`SLOWEST_HASH`].
+    #[must_use]
+    pub fn wants_slowest(&self, now: Timestamp) -> bool {
+        self.slowest.is_due(now)
+    }
+
+    /// Learns what the store keeps under [`SLOWEST_HASH`].
+    pub fn learn_slowest(&self, kept: Option<&str>, now: Timestamp) {
+        self.slowest.learn(self.policy, kept, now);
     }
 
     /// The hash of a password to be stored. Callers refuse passwords beyond
@@ -88,17 +116,18 @@ impl Passwords {
 
     /// Compares a password with a stored hash; `None` stands for an unknown account.
     ///
-    /// Unknown accounts and those without a usable password cost one hash of the policy, and
-    /// so does a wrong password for a hash cheaper than that: the time tells nothing.
+    /// Unknown accounts and those without a usable password cost what the slowest hash costs
+    /// that some account may have, and so does a wrong password for a cheaper one: the time tells
+    /// nothing, as far as the machine keeps to the ratios that were measured.
     pub async fn verify(&self, password: &str, stored: Option<&str>) -> Result<Checked, Busy> {
         if password.len() > MAX_PASSWORD_BYTES {
             return Ok(Checked::Wrong);
         }
         let (policy, password) = (self.policy, SecretString::from(password));
-        let stored = stored.map(SecretString::from);
+        let (stored, slowest) = (stored.map(SecretString::from), self.slowest.stand_in());
         self.in_pool(move || {
             let stored = stored.as_ref().map_or("", ExposeSecret::expose_secret);
-            check(policy, password.expose_secret().as_bytes(), &Stored::read(stored))
+            check(policy, &slowest, password.expose_secret().as_bytes(), &Stored::read(stored))
         })
         .await
     }
@@ -127,10 +156,10 @@ impl Passwords {
     }
 }
 
-fn check(policy: Policy, password: &[u8], stored: &Stored<'_>) -> Checked {
+fn check(policy: Policy, slowest: &str, password: &[u8], stored: &Stored<'_>) -> Checked {
     let fits = stored.fits(password);
-    if !fits && stored.is_cheaper_than(policy) {
-        policy.spend(password);
+    if !fits {
+        slowest::make_up(stored, slowest, password);
     }
     match (fits, stored.follows(policy)) {
         (false, _) => Checked::Wrong,
@@ -140,7 +169,7 @@ fn check(policy: Policy, password: &[u8], stored: &Stored<'_>) -> Checked {
 }
 
 #[cfg(test)]
-mod tests {
+mod pool_tests {
     use std::time::Duration;
 
     use super::*;

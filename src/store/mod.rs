@@ -5,8 +5,8 @@
 //! know what a password, a JWT or an HTTP request is, nor decide who may do what.
 //!
 //! In reading order: `handle` opens the store; `users`, `names`, `profile`, `passwords`,
-//! `groups`, `logins`, `opaque`, `ended`, `log`, `outbox`, `keys`, `meta` and `compaction` hold
-//! its transactions by subject; below them `db` and `query` are the narrow waist over the two
+//! `groups`, `logins`, `opaque`, `ended`, `log`, `outbox`, `keys`, `meta`, `import` and `compaction`
+//! hold its transactions by subject; `django` reads another system's database; below them `db` and `query` are the narrow waist over the two
 //! databases, which `sqlite`, `postgres` and `migrations` set up.
 //!
 //! A call that fails with [`StoreError::Unavailable`] may all the same have been done, if the
@@ -41,6 +41,14 @@ mod keys;
 
 mod meta;
 
+mod import;
+
+mod import_sql;
+
+mod django;
+
+mod django_sql;
+
 mod compaction;
 
 mod db;
@@ -58,8 +66,14 @@ mod migrations;
 mod folder;
 
 pub use compaction::Compaction;
+pub use django::{
+    DjangoError, DjangoRow, DjangoShape, DjangoSource, DjangoTables, DjangoValue, USER_COLUMNS,
+};
 pub use errors::{Field, StoreError};
 pub use handle::{DatabaseOptions, Store};
+pub use import::{
+    ImportCursor, ImportMode, ImportOutcome, ImportedEnd, ImportedToken, ImportedUser,
+};
 pub use keys::{KeyState, SigningKey};
 pub use log::Cursor;
 pub use names::NameRules;

@@ -1,7 +1,7 @@
 # The doors of the project. `make demo`, `make test` and `make e2e` install what they lack (scripts/setup).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check build release conformance attack bench clean
+.PHONY: help demo test e2e check build release conformance attack bench importbench clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ attack: ## the whole attack kit (some minutes)
 bench: ## CPU per request, beside a bare Pingora proxy and the other gateways that are installed
 	scripts/setup bench
 	benches/compare/run.py
+
+importbench: release ## a million users out of a Django database: time and memory
+	scripts/import-bench
 
 clean: ## what was built
 	cargo clean

@@ -7,6 +7,7 @@ pub mod check;
 pub mod config;
 mod connect;
 mod demo;
+pub mod import;
 mod serve;
 pub mod user;
 
@@ -55,6 +56,13 @@ enum Command {
         config: ConfigArguments,
         #[command(subcommand)]
         command: user::UserCommand,
+    },
+    /// Take users and tokens over from another system's database
+    Import {
+        #[command(flatten)]
+        config: ConfigArguments,
+        #[command(subcommand)]
+        from: import::ImportCommand,
     },
     /// Print a commented example of the configuration, or its JSON Schema
     Config {
@@ -130,6 +138,11 @@ pub fn run(arguments: Arguments, environment: Vec<(String, String)>) -> ExitCode
                     user::run(command, &settings, &store, &clock, &mut std::io::stdout()).await;
                 store.close().await;
                 done.map_err(Into::into)
+            })
+        }
+        Command::Import { config, from } => {
+            with_settings("import", &config, environment, 1, async |settings| {
+                import::run(from, &settings).await
             })
         }
         Command::Config { what: ConfigText::Example } => config::example(),

@@ -45,4 +45,7 @@ mod mail;
 mod store;
 
 #[cfg(test)]
+mod import;
+
+#[cfg(test)]
 mod user_command;

@@ -99,7 +99,19 @@ impl Db {
     where
         F: Future<Output = Result<Done<T>>>,
     {
-        within(PATIENCE, async {
+        self.write_within(PATIENCE, work).await
+    }
+
+    /// Runs `work`, which may write much, in steps that each keep to the database's own limits.
+    pub(super) async fn write_within<T, F>(
+        &self,
+        limit: Duration,
+        work: impl Fn() -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<Done<T>>>,
+    {
+        within(limit, async {
             let mut attempt = 1;
             loop {
                 match work().await {

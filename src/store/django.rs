@@ -5,6 +5,7 @@
 //! is not decided here.
 
 use std::str::FromStr;
+use std::string::FromUtf8Error;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 use super::django_sql::{self as text, Dialect};
 
 /// How long one page may take, and the first connection.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the tables are called.
 #[derive(Debug, Clone)]
@@ -291,7 +292,7 @@ async fn limited<T>(work: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
 fn from_sqlite(row: &SqliteRow, width: usize) -> Result<DjangoRow> {
     let value = |at| {
         let bytes: Option<Vec<u8>> = row.try_get(at).map_err(DjangoError::Database)?;
-        Ok(bytes.map(|bytes| String::from_utf8(bytes).map_err(|error| error.into_bytes())))
+        Ok(bytes.map(|bytes| String::from_utf8(bytes).map_err(FromUtf8Error::into_bytes)))
     };
     (0..width).map(value).collect()
 }

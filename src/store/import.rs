@@ -6,6 +6,7 @@
 //! where the rows come from.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -17,6 +18,9 @@ use super::query::sql;
 use super::{logins, users};
 use crate::fold::fold;
 use crate::model::{LoginId, Timestamp, TokenDigest, User, UserId};
+
+/// What a page may take: nobody waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A user to be taken over.
 #[derive(Debug, Clone)]
@@ -99,7 +103,7 @@ impl Store {
     ) -> Result<Vec<ImportOutcome>> {
         let rows: Vec<Row> = page.iter().map(Row::new).collect();
         if mode == ImportMode::DryRun {
-            let read = self.db.read(|| async {
+            let read = self.db.read_within(PATIENCE, || async {
                 let mut tx = self.db.snapshot().await?;
                 let outcomes = judge(&mut tx, &rows).await?;
                 tx.commit(outcomes).await
@@ -107,7 +111,7 @@ impl Store {
             return read.await;
         }
         self.db
-            .write(|| async {
+            .write_within(PATIENCE, || async {
                 let mut tx = self.db.begin().await?;
                 let outcomes = judge(&mut tx, &rows).await?;
                 write(&mut tx, page, &rows, &outcomes, at).await?;
@@ -138,7 +142,7 @@ impl Store {
         });
         let ends = json(&ends.collect::<Vec<_>>())?;
         self.db
-            .write(|| async {
+            .write_within(PATIENCE, || async {
                 let mut tx = self.db.begin().await?;
                 let new = tx.execute(text::insert_ended().bind(&*ends).bind(at)).await?;
                 set_meta(&mut tx, cursor.name, cursor.value).await?;
@@ -165,12 +169,10 @@ impl Store {
         self.db
             .write(|| async {
                 let mut tx = self.db.begin().await?;
-                match value {
-                    Some(value) => set_meta(&mut tx, name, value).await?,
-                    None => {
-                        let query = sql("DELETE FROM meta WHERE name = $1").bind(name);
-                        tx.execute(query).await?;
-                    }
+                if let Some(value) = value {
+                    set_meta(&mut tx, name, value).await?;
+                } else {
+                    tx.execute(sql("DELETE FROM meta WHERE name = $1").bind(name)).await?;
                 }
                 tx.commit(()).await
             })

@@ -33,7 +33,7 @@ pub enum ImportCommand {
 /// What `import django` takes.
 #[derive(Debug, Clone, Args)]
 pub struct DjangoArguments {
-    /// The Django database: sqlite:///path/to/db.sqlite3 or postgres://user@host/name. It is only
+    /// The Django database: `sqlite:///path/to/db.sqlite3` or `postgres://user@host/name`. It is only
     /// read. A password may come from PGPASSWORD or ~/.pgpass instead
     #[arg(long, value_name = "URL")]
     pub from: String,

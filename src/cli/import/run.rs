@@ -25,7 +25,7 @@ use super::report::Report;
 use super::{DjangoArguments, ImportError};
 
 /// Users in a page, which is a transaction.
-const PAGE: u32 = 1000;
+const PAGE: u32 = 500;
 
 type Result<T> = std::result::Result<T, ImportError>;
 
@@ -222,7 +222,9 @@ impl<W: Write> Run<'_, W> {
             }
         }
         // The databases sort by their own rules, and fingerprints are of sorted names.
-        groups.values_mut().for_each(|names| names.sort_unstable());
+        for names in groups.values_mut() {
+            names.sort_unstable();
+        }
         Ok(groups)
     }
 

@@ -208,7 +208,7 @@ async fn what_changed_at_the_source_only_follows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_run_is_taken_up_where_it_stopped() {
     let place = Move::of_sample().await;
-    // The tokens' table breaks in the second page, which user 2000 is in.
+    // The tokens' table breaks beyond user 1000, in the third page.
     place
         .change(
             "WITH RECURSIVE n(i) AS (SELECT 14 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) \
@@ -312,7 +312,7 @@ async fn a_source_that_cannot_become_ours_is_refused_with_a_sentence() {
         ("mysql://localhost/x", "", "the source is neither sqlite:"),
         ("sqlite:///nowhere/at/all.db", "", "the source database did not answer"),
     ] {
-        let other = Move { from: from.to_owned(), ..Move::from("") };
+        let other = Move::from(from);
         let refused = other.run(flags).await.unwrap_err().to_string();
         assert!(refused.starts_with(sentence), "{refused}");
     }

@@ -146,14 +146,24 @@ pub fn not_acceptable() -> Reply {
     detail(StatusCode::NOT_ACCEPTABLE, "Could not satisfy the request Accept header.")
 }
 
-/// 429. Seconds are rounded up, so that who waits them out is let in.
+/// 429 in DRF's form. Seconds are rounded up, so that who waits them out is let in.
 #[must_use]
 pub fn throttled(wait: Duration) -> Reply {
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    let seconds = seconds.max(1);
-    let unit = if seconds == 1 { "second" } else { "seconds" };
-    let text = format!("Request was throttled. Expected available in {seconds} {unit}.");
+    let (seconds, text) = waiting(wait);
     later(detail(StatusCode::TOO_MANY_REQUESTS, &text), seconds)
+}
+
+/// The same as the gate says it, with a code as all of its refusals but 401 have.
+#[must_use]
+pub fn throttled_at_the_gate(wait: Duration) -> Reply {
+    let (seconds, text) = waiting(wait);
+    later(error(StatusCode::TOO_MANY_REQUESTS, &text, "throttled"), seconds)
+}
+
+fn waiting(wait: Duration) -> (u64, String) {
+    let seconds = (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
+    let unit = if seconds == 1 { "second" } else { "seconds" };
+    (seconds, format!("Request was throttled. Expected available in {seconds} {unit}."))
 }
 
 /// 503: our own trouble, never the caller's.

@@ -131,7 +131,7 @@ pub(super) async fn join(
         replies: Replies {
             rejection: api::reply::rejection,
             unavailable: api::reply::unavailable,
-            throttled: api::reply::throttled,
+            throttled: api::reply::throttled_at_the_gate,
             error: api::reply::error,
         },
     };

@@ -124,7 +124,7 @@ impl BasicAuthenticator {
             authenticator,
             prover,
             key: Key::new(HMAC_SHA256, &key),
-            by_email: settings.accounts.login_field == "email",
+            by_email: settings.accounts.login_field != "username",
             any_spelling: settings.accounts.normalize_login,
             token_ttl: *settings.cache.token_ttl,
             known: Cache::new(if wanted { settings.cache.tokens.max(1) } else { 1 }),
@@ -365,8 +365,7 @@ impl BasicAuthenticator {
 
     /// What a password was proved against: it fits as long as this stays the same.
     fn mark_of(&self, user: &User) -> [u8; 32] {
-        let name = if self.by_email { &user.email } else { &user.username };
-        self.mark(b"proof", &[name, user.password.expose_secret()])
+        self.mark(b"proof", &[&user.username, &user.email, user.password.expose_secret()])
     }
 
     /// A digest under this process's key. Lengths go in, so that no two lists are one text.

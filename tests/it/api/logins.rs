@@ -18,7 +18,7 @@ async fn logins_are_listed_the_latest_first_and_the_present_one_is_marked() {
     let world = World::new().await;
     world.register("ada").await;
     let phone = world.log_in("ada").await;
-    world.pass(Duration::from_secs(60));
+    world.pass(Duration::from_mins(1));
     world.log_in_jwt("ada").await;
     let answer = world.get(&phone, LOGINS).await;
     let ids: Vec<_> =

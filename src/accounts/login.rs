@@ -101,7 +101,8 @@ impl Accounts {
         password: &str,
         address: Option<IpAddr>,
     ) -> Result<Proved, LoginError> {
-        let attempt = self.parts.throttle.login(name, address).map_err(LoginError::Throttled)?;
+        let attempt =
+            self.parts.throttle.login(name, address).await.map_err(LoginError::Throttled)?;
         let at = self.parts.clock.now();
         let user = self.by_login_field(name).await?;
         match (self.check_password(password, user.as_ref()).await?, user) {

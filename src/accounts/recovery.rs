@@ -93,7 +93,7 @@ impl Accounts {
         origin: &Origin<'_>,
         address: Option<IpAddr>,
     ) -> Result<(), ResetRequestError> {
-        self.parts.throttle.reset(email, address).map_err(ResetRequestError::Throttled)?;
+        self.parts.throttle.reset(email, address).await.map_err(ResetRequestError::Throttled)?;
         let (sent, ()) =
             tokio::join!(self.write_mails(email, purpose, origin), tokio::time::sleep(EVEN_TIME),);
         let settings = &self.settings().accounts;

@@ -98,7 +98,7 @@ impl Accounts {
         if new.retyped.is_some_and(|again| again != new.password) {
             return Err(RegisterError::Mismatch);
         }
-        self.parts.throttle.registration(new.address).map_err(RegisterError::Throttled)?;
+        self.parts.throttle.registration(new.address).await.map_err(RegisterError::Throttled)?;
 
         let password = self.parts.passwords.hash(new.password).await.map_err(Trouble::from)?;
         let account = NewUser {

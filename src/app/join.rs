@@ -14,13 +14,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::secret_key::root_key;
+use super::shared::shared;
 use super::{Options, Starting, database_options, persist};
 use crate::accounts::passwords::Passwords;
 use crate::accounts::throttle::Throttle;
 use crate::accounts::{Accounts, AccountsParts};
 use crate::api::{self, ApiParts};
 use crate::clock::Clock;
-use crate::cluster::{Announcer, Compaction, Follower};
+use crate::cluster::{Announcer, Compaction, DatabaseHints, Follower, Seen, SharedTasks};
 use crate::config::Settings;
 use crate::gate::{CorsPolicy, Gate};
 use crate::gateway::{Drained, Gateway, Health, Live, Replies, Upstreams};
@@ -41,6 +42,8 @@ pub(super) struct Parts {
     store: Store,
     revocations: Arc<Revocations>,
     follower: Follower,
+    database_hints: Option<DatabaseHints>,
+    shared_tasks: Option<SharedTasks>,
     compaction: Compaction,
     last_used: LastUsedWriter,
     postman: Postman,
@@ -73,6 +76,13 @@ pub(super) async fn join(
         tracing::warn!(%error, "the log of what has ended could not be read, trying again");
         tokio::time::sleep(super::DATABASE_PAUSE).await;
     }
+    let seen: Seen = {
+        let metrics = Arc::clone(metrics);
+        Arc::new(move |what, up| metrics.dependency_is_up(what, up))
+    };
+    let database_hints = DatabaseHints::new(store.clone(), follower.waker(), Arc::clone(&seen));
+    let (shared, shared_tasks) =
+        shared(settings, &store, &root, follower.waker(), seen, metrics).await?.unzip();
     let keys = load_keys(settings, &store, &root, clock).await?;
 
     let opaque = Arc::new(OpaqueTokens::new(&root));
@@ -84,7 +94,10 @@ pub(super) async fn join(
         Arc::clone(&opaque),
         Arc::clone(&revocations),
     );
-    let authenticator = Arc::new(authenticator);
+    let authenticator = Arc::new(match &shared {
+        Some(shared) => authenticator.sharing(shared.cache()),
+        None => authenticator,
+    });
 
     let bell = Bell::default();
     let links =
@@ -103,6 +116,12 @@ pub(super) async fn join(
     )?;
 
     let limits = &settings.limits;
+    let mut throttle = Throttle::new(limits, clock.clone());
+    let mut announcer = Announcer::new(Arc::clone(&revocations));
+    if let Some(shared) = &shared {
+        throttle = throttle.sharing(shared.counts());
+        announcer = announcer.telling(shared.herald());
+    }
     let accounts = Arc::new(Accounts::new(AccountsParts {
         settings: Arc::clone(settings),
         store: store.clone(),
@@ -115,9 +134,9 @@ pub(super) async fn join(
             limits.hashing_threads,
             *limits.hashing_wait,
         ),
-        throttle: Throttle::new(limits, clock.clone()),
+        throttle,
         bell,
-        announcer: Announcer::new(Arc::clone(&revocations)),
+        announcer,
         clock: clock.clone(),
     }));
     let basic =
@@ -139,7 +158,17 @@ pub(super) async fn join(
 
     let compaction =
         Compaction::new(settings, store.clone(), clock.clone(), Arc::clone(&revocations));
-    Ok(Parts { store, revocations, follower, compaction, last_used, postman, live })
+    Ok(Parts {
+        store,
+        revocations,
+        follower,
+        database_hints,
+        shared_tasks,
+        compaction,
+        last_used,
+        postman,
+        live,
+    })
 }
 
 async fn load_keys(
@@ -171,6 +200,12 @@ impl Parts {
         let (end, ending) = watch::channel(false);
         let mut background = JoinSet::new();
         background.spawn(self.follower.run(ending.clone()));
+        if let Some(hints) = self.database_hints {
+            background.spawn(hints.run(ending.clone()));
+        }
+        if let Some(tasks) = self.shared_tasks {
+            tasks.spawn(&mut background, &ending);
+        }
         background.spawn(self.compaction.run(ending.clone()));
         background.spawn(self.last_used.run(ending.clone()));
         background.spawn(self.postman.run(ending));

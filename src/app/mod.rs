@@ -5,6 +5,7 @@
 
 mod join;
 mod secret_key;
+mod shared;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::check::{Target, targets};
 use crate::app;
+use crate::cluster;
 use crate::config::{Endpoint, Settings};
 use crate::mail::Transport;
 
@@ -51,7 +52,7 @@ async fn try_one(settings: &Settings, target: &Target) -> anyhow::Result<()> {
             let store = app::open_store(settings).await?;
             store.ping().await.context("it does not answer, or its schema is not there yet")
         }
-        Target::Redis(_) => anyhow::bail!("redis is not used by this version"),
+        Target::Redis(url) => Ok(cluster::try_redis(url.expose(), *settings.redis.timeout).await?),
         Target::Smtp(url) => Ok(Transport::from_url(url.expose())?.test().await?),
         Target::Upstream { server: Endpoint::Tcp { host, port, .. }, .. } => {
             TcpStream::connect((host.as_str(), *port)).await?;

@@ -1,10 +1,12 @@
 //! Makes what was just written hold here and now.
 //!
 //! Called after the transaction and before the answer: a logout that was acknowledged is a
-//! logout on this replica at once. It must not know how other replicas learn of it.
+//! logout on this replica at once. The others are told as well, if there is a way to; nobody
+//! waits for that. It must not know which way.
 
 use std::sync::Arc;
 
+use super::shared::Herald;
 use crate::identity::Revocations;
 use crate::model::LogEntry;
 
@@ -12,19 +14,30 @@ use crate::model::LogEntry;
 #[derive(Clone)]
 pub struct Announcer {
     revocations: Arc<Revocations>,
+    herald: Option<Herald>,
 }
 
 impl Announcer {
     /// Announces to the revocations of this replica.
     #[must_use]
     pub fn new(revocations: Arc<Revocations>) -> Self {
-        Self { revocations }
+        Self { revocations, herald: None }
+    }
+
+    /// Has the other replicas told, too.
+    #[must_use]
+    pub fn telling(mut self, herald: Herald) -> Self {
+        self.herald = Some(herald);
+        self
     }
 
     /// Applies the entries that a transaction answered. They hold when this returns.
     pub fn announce(&self, entries: &[LogEntry]) {
         for entry in entries {
             self.revocations.apply(entry);
+        }
+        if let Some(herald) = &self.herald {
+            herald.tell(entries);
         }
     }
 }

@@ -2,12 +2,20 @@
 //!
 //! The numbered log in the database is the truth. Whoever writes to it announces the entries
 //! here, so that they hold on this replica before the writer answers; the others follow the
-//! log. It must not know what an entry means to anyone, nor who wrote it.
+//! log, sooner when a hint comes through Redis or the database. Redis is a second level of the
+//! cache besides, and counts tries for all. It must not know what an entry means to anyone, nor who wrote it.
 
 mod announcer;
 mod compaction;
+mod database_hints;
 mod follower;
+mod shared;
 
 pub use announcer::Announcer;
 pub use compaction::Compaction;
+pub use database_hints::DatabaseHints;
 pub use follower::Follower;
+pub use shared::{
+    AddressError, Counted, Herald, LoginCount, LoginOutcome, LoginTry, RateOf, Seen, Shared,
+    SharedCounts, SharedOptions, SharedTasks, try_redis,
+};

@@ -12,7 +12,7 @@ use quick_cache::sync::Cache;
 use crate::clock::Clock;
 use crate::config::{Lifetime, Settings};
 use crate::model::{Timestamp, TokenDigest, User};
-use crate::store::{OpaqueRow, Store};
+use crate::store::Store;
 
 use super::credential::Credential;
 use super::digest::token_digest;
@@ -29,6 +29,7 @@ use super::proved::{CredentialKind, Identity, Subject};
 use super::records::{ATTEMPTS, Record, Records};
 use super::rejection::{IdentifyError, JwtFault, Rejection};
 use super::revocation::Revocations;
+use super::tier::{CachedToken, CachedUser, Found, LookedUp, Source, TokenCache};
 use super::ties::{Issued, Ties};
 use super::values::HeaderValues;
 
@@ -53,7 +54,8 @@ pub struct Authenticator {
     last_used: LastUsed,
     pub(super) entries: Cache<TokenDigest, Arc<Entry>>,
     unknown: Cache<TokenDigest, Timestamp>,
-    look_ups: Flights<TokenDigest, Result<Option<Arc<OpaqueRow>>, Away>>,
+    look_ups: Flights<(TokenDigest, Source), LookedUp<Arc<CachedToken>>>,
+    shared: Option<Arc<dyn TokenCache>>,
     imported: Imported,
 }
 
@@ -121,9 +123,18 @@ impl Authenticator {
             entries: Cache::new(settings.cache.tokens.max(1)),
             unknown: Cache::new(UNKNOWN_TOKENS),
             look_ups: Flights::new(),
+            shared: None,
             imported: Imported::new(),
         };
         (authenticator, writer)
+    }
+
+    /// Asks a level that replicas share before the database.
+    #[must_use]
+    pub fn sharing(mut self, shared: Arc<dyn TokenCache>) -> Self {
+        self.records.share(Arc::clone(&shared));
+        self.shared = Some(shared);
+        self
     }
 
     /// Proves a credential. No I/O for one that was seen before.
@@ -175,14 +186,19 @@ impl Authenticator {
     /// Forgets what is cached of a credential (after its logout).
     pub fn forget(&self, credential: Credential<'_>) {
         let (Credential::Opaque(token) | Credential::Jwt(token)) = credential;
-        self.entries.remove(&token_digest(token));
+        let digest = token_digest(token);
+        self.entries.remove(&digest);
+        if let Some(shared) = &self.shared {
+            shared.forget(digest);
+        }
     }
 
     /// Takes note of a record that was read to hand out tokens (at `read`). They may come back
     /// before the log says what changed since we last looked: an account that was activated from
     /// the shell, say.
     pub fn met(&self, user: &User, read: Timestamp) {
-        self.records.remember(user, read);
+        let with_mark = self.policy.check_password_mark;
+        self.records.remember(&CachedUser::of(user.clone(), with_mark, read));
     }
 
     /// Proves an entry anew; with the database away it stays good, for nothing that ended is
@@ -244,19 +260,28 @@ impl Authenticator {
         if self.unknown.get(&digest).is_some_and(|until| self.clock.now() < until) {
             return Err(Rejection::UnknownToken.into());
         }
-        for _ in 0..ATTEMPTS {
+        let mut source = Source::Any;
+        for _ in 0..=ATTEMPTS {
             let (epoch, asked) = (self.revocations.epoch(), self.clock.now());
-            let Some(row) = self.look_ups.join(digest, self.look_up(digest)).await? else {
+            let look_up = self.look_ups.join((digest, source), self.look_up(digest, source));
+            let Some(found) = look_up.await? else {
                 self.unknown.insert(digest, asked.plus(UNKNOWN_FOR));
                 return Err(Rejection::UnknownToken.into());
             };
-            let now = self.clock.now();
-            judge_row(&row, now, self.policy.idle_timeout)?;
-            let record = self.records.remember(&row.user, asked);
+            source = Source::Database;
+            let (now, CachedToken { login, owner }) = (self.clock.now(), &*found.value);
+            if let Err(rejection) = judge_row(login, &owner.user, now, self.policy.idle_timeout) {
+                if found.source == Source::Any {
+                    // Only the database refuses: the account may be active again by now.
+                    continue;
+                }
+                return Err(rejection.into());
+            }
+            let record = self.records.remember(owner);
             let ties = Ties {
-                user: Some(row.user.id),
-                issued: Issued::Generation(row.login.generation),
-                login: Some(row.login.id),
+                user: Some(owner.user.id),
+                issued: Issued::Generation(login.generation),
+                login: Some(login.id),
                 jti: None,
             };
             if let Some(finding) = self.revocations.review(&ties, Some(record.stamp)) {
@@ -266,9 +291,9 @@ impl Authenticator {
                     None => continue,
                 }
             }
-            self.last_used.note(row.login.id, row.login.last_used, now);
-            let identity = local(&record, CredentialKind::Opaque, &ties, row.login.expires);
-            let until = asked.plus(self.policy.token_ttl);
+            self.last_used.note(login.id, login.last_used, now);
+            let identity = local(&record, CredentialKind::Opaque, &ties, login.expires);
+            let until = owner.read.min(asked).plus(self.policy.token_ttl);
             return Ok(Entry::new(identity, ties, Some(record.stamp), None, until, epoch));
         }
         Err(IdentifyError::Unavailable)
@@ -339,9 +364,24 @@ impl Authenticator {
         Ok(())
     }
 
-    async fn look_up(&self, digest: TokenDigest) -> Result<Option<Arc<OpaqueRow>>, Away> {
+    async fn look_up(&self, digest: TokenDigest, source: Source) -> LookedUp<Arc<CachedToken>> {
+        let read = self.clock.now();
+        if source == Source::Any
+            && let Some(shared) = &self.shared
+            && let Some(value) = shared.token(digest, read).await
+            && value.owner.suffices(self.policy.check_password_mark)
+        {
+            return Ok(Some(Found { value: Arc::new(value), source: Source::Any }));
+        }
         let row = self.outage.note(Box::pin(self.store.opaque(digest)).await)?;
-        Ok(row.map(Arc::new))
+        let with_mark = self.policy.check_password_mark;
+        let Some(value) = row.map(|row| CachedToken::of(row, with_mark, read)) else {
+            return Ok(None);
+        };
+        if let Some(shared) = &self.shared {
+            shared.keep_token(digest, value.clone());
+        }
+        Ok(Some(Found { value: Arc::new(value), source: Source::Database }))
     }
 
     async fn imported_may_exist(&self) -> Result<bool, Away> {

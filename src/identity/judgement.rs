@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use crate::model::{CutReason, LoginKind, Timestamp};
-use crate::store::OpaqueRow;
+use crate::model::{CutReason, Login, LoginKind, Timestamp, User};
 
 use super::proved::CredentialKind;
 use super::records::Record;
@@ -51,11 +50,11 @@ pub(super) fn judge_generation(ties: &Ties, record: &Record) -> Result<(), Rejec
 
 /// What an opaque token leads to. `idle`: the setting `idle_timeout`.
 pub(super) fn judge_row(
-    row: &OpaqueRow,
+    login: &Login,
+    user: &User,
     now: Timestamp,
     idle: Option<Duration>,
 ) -> Result<(), Rejection> {
-    let (login, user) = (&row.login, &row.user);
     let over = login.kind != LoginKind::Opaque
         || login.expires.is_some_and(|expires| expires <= now)
         || idle.is_some_and(|idle| now.since(login.last_used) >= idle);
@@ -107,8 +106,10 @@ mod tests {
     use super::super::digest::password_mark;
     use super::super::fixtures::{NOW, user};
     use super::super::records::Keep;
+    use super::super::tier::CachedUser;
     use super::*;
-    use crate::model::{Login, LoginId, User, UserId};
+    use crate::model::{LoginId, UserId};
+    use crate::store::OpaqueRow;
 
     const KEEP: Keep = Keep { unverified_email: false, password_mark: false };
 
@@ -119,7 +120,7 @@ mod tests {
     fn record(change: impl FnOnce(&mut User), keep: Keep) -> Record {
         let mut user = user(7, "ada");
         change(&mut user);
-        Record::of(&user, keep, NOW)
+        Record::of(&CachedUser::of(user, keep.password_mark, NOW), keep)
     }
 
     fn row(change: impl FnOnce(&mut OpaqueRow)) -> OpaqueRow {
@@ -173,10 +174,11 @@ mod tests {
         let at = Timestamp::from_seconds;
         let idle = Some(Duration::from_secs(100));
         let unknown = Err(Rejection::UnknownToken);
-        let judge = |now, row: &OpaqueRow| judge_row(row, at(now), idle);
+        let judge = |now, row: &OpaqueRow| judge_row(&row.login, &row.user, at(now), idle);
         assert_eq!(judge(1099, &row(|_| ())), Ok(()));
         assert_eq!(judge(1100, &row(|_| ())), unknown);
-        assert_eq!(judge_row(&row(|_| ()), at(1_000_000), None), Ok(()));
+        let unused = row(|_| ());
+        assert_eq!(judge_row(&unused.login, &unused.user, at(1_000_000), None), Ok(()));
         let expiring = row(|row| row.login.expires = Some(at(1050)));
         assert_eq!((judge(1049, &expiring), judge(1050, &expiring)), (Ok(()), unknown.clone()));
         assert_eq!(judge(1000, &row(|row| row.user.generation = 2)), unknown);
@@ -186,7 +188,7 @@ mod tests {
     #[test]
     fn an_inactive_owner_is_named_before_the_cut_that_it_brought() {
         let row = row(|row| (row.user.is_active, row.user.generation) = (false, 2));
-        assert_eq!(judge_row(&row, NOW, None), Err(Rejection::InactiveOwner));
+        assert_eq!(judge_row(&row.login, &row.user, NOW, None), Err(Rejection::InactiveOwner));
     }
 
     #[test]

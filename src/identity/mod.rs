@@ -21,6 +21,7 @@ mod outage;
 mod records;
 mod refresh;
 mod stop;
+mod tier;
 
 mod judgement;
 mod revocation;
@@ -56,4 +57,5 @@ pub use refresh::TokenToEnd;
 pub use rejection::{BasicFault, IdentifyError, JwtFault, Rejection};
 pub use revocation::Revocations;
 pub(crate) use stop::told_to_stop;
+pub use tier::{CachedToken, CachedUser, TokenCache};
 pub use values::HeaderValues;

@@ -8,17 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
-use secrecy::ExposeSecret;
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::model::{Timestamp, User, UserId};
+use crate::model::{Timestamp, UserId};
 use crate::store::Store;
 
-use super::digest::password_mark;
 use super::flight::Flights;
 use super::outage::{Away, Outage};
 use super::revocation::Revocations;
+use super::tier::{CachedUser, Found, LookedUp, Source, TokenCache};
 use super::ties::Stamp;
 use super::values::HeaderValues;
 
@@ -59,9 +58,10 @@ pub(super) struct Records {
     revocations: Arc<Revocations>,
     outage: Arc<Outage>,
     cache: Cache<UserId, Slot>,
-    look_ups: Flights<UserId, Result<Option<Arc<Record>>, Away>>,
+    look_ups: Flights<(UserId, Source), LookedUp<Arc<Record>>>,
+    shared: Option<Arc<dyn TokenCache>>,
     ttl: Duration,
-    keep: Keep,
+    pub(super) keep: Keep,
 }
 
 #[derive(Clone)]
@@ -71,7 +71,8 @@ enum Slot {
 }
 
 impl Record {
-    pub(super) fn of(user: &User, keep: Keep, read: Timestamp) -> Self {
+    pub(super) fn of(cached: &CachedUser, keep: Keep) -> Self {
+        let user = &cached.user;
         Self {
             stamp: Stamp { user: user.id, generation: user.generation, version: user.version },
             username: user.username.clone(),
@@ -80,9 +81,9 @@ impl Record {
             is_superuser: user.is_superuser,
             groups: user.groups.clone(),
             cut_at: user.cut_at,
-            password_mark: keep.password_mark.then(|| password_mark(user.password.expose_secret())),
+            password_mark: cached.password_mark.clone().filter(|_| keep.password_mark),
             values: HeaderValues::of_user(user, keep.unverified_email),
-            read,
+            read: cached.read,
         }
     }
 }
@@ -102,12 +103,18 @@ impl Records {
             outage,
             cache: Cache::new(settings.cache.users.max(1)),
             look_ups: Flights::new(),
+            shared: None,
             ttl: *settings.cache.token_ttl,
             keep: Keep {
                 unverified_email: settings.identity_headers.unverified_email,
                 password_mark: settings.tokens.jwt.check_revoke_token,
             },
         }
+    }
+
+    /// Asks this level before the database.
+    pub(super) fn share(&mut self, shared: Arc<dyn TokenCache>) {
+        self.shared = Some(shared);
     }
 
     /// A user's record, if there is such a user. `generation`: one that a token carries; a record
@@ -133,17 +140,19 @@ impl Records {
             }
             _ => {}
         }
-        let mut found = None;
-        for _ in 0..ATTEMPTS {
+        let (mut found, mut source) = (None, Source::Any);
+        for _ in 0..=ATTEMPTS {
             // A look-up that we joined may have begun before the change that we know of.
-            let Some(record) = self.look_ups.join(id, self.look_up(id)).await? else {
+            let look_up = self.look_ups.join((id, source), self.look_up(id, source));
+            let Some(Found { value: record, source: from }) = look_up.await? else {
                 return Ok(None);
             };
+            source = Source::Database;
             let outdated = self.revocations.outdates(record.stamp);
             if !outdated && new_enough(&record) {
                 return Ok(Some(record));
             }
-            found = (!outdated).then_some(record);
+            found = (!outdated && from == Source::Database).then_some(record);
         }
         // A token ahead of the database is for the caller to judge; a log ahead of the database
         // is nothing to build on.
@@ -154,31 +163,43 @@ impl Records {
     pub(super) async fn by_name(&self, name: &str) -> Result<Option<Arc<Record>>, Away> {
         let read = self.clock.now();
         let user = self.outage.note(Box::pin(self.store.user_by_username(name)).await)?;
-        Ok(user.map(|user| self.remember(&user, read)))
+        Ok(user.map(|user| self.remember(&CachedUser::of(user, self.keep.password_mark, read))))
     }
 
     /// Keeps a record that was read on the way to something else.
-    pub(super) fn remember(&self, user: &User, read: Timestamp) -> Arc<Record> {
-        let record = Arc::new(Record::of(user, self.keep, read));
+    pub(super) fn remember(&self, cached: &CachedUser) -> Arc<Record> {
+        let record = Arc::new(Record::of(cached, self.keep));
         let newer = |slot: &Slot| match slot {
             Slot::Known(held) => {
                 (held.stamp.version, held.read) > (record.stamp.version, record.read)
-                    && read.since(held.read) < self.ttl
+                    && record.read.since(held.read) < self.ttl
             }
             Slot::Missing(since) => *since > record.read,
         };
-        if !self.cache.peek(&user.id).is_some_and(|slot| newer(&slot)) {
-            self.cache.insert(user.id, Slot::Known(Arc::clone(&record)));
+        if !self.cache.peek(&cached.user.id).is_some_and(|slot| newer(&slot)) {
+            self.cache.insert(cached.user.id, Slot::Known(Arc::clone(&record)));
         }
         record
     }
 
-    async fn look_up(&self, id: UserId) -> Result<Option<Arc<Record>>, Away> {
+    async fn look_up(&self, id: UserId, source: Source) -> LookedUp<Arc<Record>> {
         let read = self.clock.now();
-        let user = self.outage.note(Box::pin(self.store.user(id)).await)?;
-        if user.is_none() {
-            self.cache.insert(id, Slot::Missing(read));
+        if source == Source::Any
+            && let Some(shared) = &self.shared
+            && let Some(cached) = shared.user(id, read).await
+            && cached.suffices(self.keep.password_mark)
+        {
+            return Ok(Some(Found { value: self.remember(&cached), source: Source::Any }));
         }
-        Ok(user.map(|user| self.remember(&user, read)))
+        let Some(user) = self.outage.note(Box::pin(self.store.user(id)).await)? else {
+            self.cache.insert(id, Slot::Missing(read));
+            return Ok(None);
+        };
+        let cached = CachedUser::of(user, self.keep.password_mark, read);
+        let record = self.remember(&cached);
+        if let Some(shared) = &self.shared {
+            shared.keep_user(cached);
+        }
+        Ok(Some(Found { value: record, source: Source::Database }))
     }
 }

@@ -18,7 +18,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct DatabaseOptions {
     /// `sqlite://path` or `postgres://…` (`database.url`).
     pub url: String,
-    /// The same PostgreSQL database past a pooler, for migrations; empty: [`Self::url`].
+    /// The same PostgreSQL database past a pooler, for migrations and hints; empty: [`Self::url`].
     pub direct_url: String,
     /// A pooler such as PgBouncer hands server connections out for one transaction each
     /// (`database.pool = "transaction"`).
@@ -29,7 +29,7 @@ pub struct DatabaseOptions {
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(super) db: Db,
-    options: DatabaseOptions,
+    pub(super) options: DatabaseOptions,
 }
 
 impl Store {

@@ -11,7 +11,7 @@ use super::db::Tx;
 use super::errors::{Result, StoreError};
 use super::handle::Store;
 use super::logins::read_id;
-use super::query::{sql, sql_by};
+use super::query::sql_by;
 use crate::model::{Change, CutReason, LogEntry, LoginId, Timestamp, UserId};
 
 /// A place in the log. Good as long as the process only: keep it in memory.
@@ -55,9 +55,13 @@ impl Store {
 /// Writes an entry; it is there when the transaction is committed.
 pub(super) async fn append(tx: &mut Tx, change: Change, at: Timestamp) -> Result<LogEntry> {
     let row = Row::from(&change);
-    let query = sql(
+    let query = sql_by(
         "INSERT INTO change_log (kind, login_id, jti, user_id, generation, version, reason, at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        // Whoever listens hears of it at the commit (`hints`).
+        "INSERT INTO change_log (kind, login_id, jti, user_id, generation, version, reason, at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+         RETURNING pg_notify('portcullis_log', '')::text",
     );
     let query = query.bind(row.kind).bind(row.login).bind(row.jti).bind(row.user);
     let query = query.bind(row.generation).bind(row.version).bind(row.reason).bind(at);

@@ -5,7 +5,7 @@
 //! know what a password, a JWT or an HTTP request is, nor decide who may do what.
 //!
 //! In reading order: `handle` opens the store; `users`, `names`, `profile`, `passwords`,
-//! `groups`, `logins`, `opaque`, `ended`, `log`, `outbox`, `keys`, `meta`, `import` and `compaction`
+//! `groups`, `logins`, `opaque`, `ended`, `log`, `hints`, `outbox`, `keys`, `meta`, `import` and `compaction`
 //! hold its transactions by subject; `django` reads another system's database; below them `db` and `query` are the narrow waist over the two
 //! databases, which `sqlite`, `postgres` and `migrations` set up.
 //!
@@ -34,6 +34,8 @@ mod ended;
 mod refresh_uses;
 
 mod log;
+
+mod hints;
 
 mod outbox;
 
@@ -74,6 +76,7 @@ pub use handle::{DatabaseOptions, Store};
 pub use import::{
     ImportCursor, ImportMode, ImportOutcome, ImportedEnd, ImportedToken, ImportedUser,
 };
+pub use hints::LogHints;
 pub use keys::{KeyState, SigningKey};
 pub use log::Cursor;
 pub use names::NameRules;

@@ -42,6 +42,9 @@ mod api;
 mod mail;
 
 #[cfg(test)]
+mod replicas;
+
+#[cfg(test)]
 mod store;
 
 #[cfg(test)]

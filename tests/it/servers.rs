@@ -8,6 +8,19 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 /// Holds the URL of a PostgreSQL server in which databases may be made.
 const POSTGRES: &str = "PORTCULLIS_TEST_POSTGRES";
 
+/// Holds the URL of a Redis server. Whoever keeps something there has an installation, and with
+/// it names, of its own.
+const REDIS: &str = "PORTCULLIS_TEST_REDIS";
+
+/// Where the Redis of the run is.
+pub(crate) fn redis_url() -> String {
+    #[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
+    let Ok(server) = std::env::var(REDIS) else {
+        panic!("{REDIS} is not set: run `make test`, which starts Redis");
+    };
+    server
+}
+
 /// A fresh PostgreSQL database. [`PostgresDatabase::remove`] ends it; one that a failed test
 /// leaves behind ends with the server.
 pub(crate) struct PostgresDatabase {

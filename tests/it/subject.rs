@@ -136,6 +136,11 @@ impl Subject {
         tokio::time::timeout(Duration::from_secs(20), ready).await.expect("ready again");
     }
 
+    /// Ends it, gracefully.
+    pub(crate) async fn stop(self) {
+        self.running.stop().await.unwrap();
+    }
+
     /// The path of the link in the next mail, as its last two parts: uid and token.
     pub(crate) async fn next_link(&self) -> (String, String) {
         let letter = tokio::time::timeout(Duration::from_secs(5), self.mailbox.next())

@@ -2,27 +2,24 @@
 //!
 //! Guessing a password gets slower with each failure, but nobody can lock somebody else
 //! out: an address from which an account has logged in before is counted by itself, so that
-//! a stranger's failures do not count against it. Kept in memory, by each replica for itself;
-//! a restart forgets it. It must not know passwords, nor what a refusal looks like.
+//! a stranger's failures do not count against it. Counted in Redis for all replicas together;
+//! in memory (`here`) without it and while it is away. It must not know passwords, nor what a
+//! refusal looks like.
 
+mod here;
 mod pace;
 mod table;
 
-use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::here::Here;
+use self::pace::LONGEST_DELAY;
 use crate::clock::Clock;
-use crate::config::{Limits, Rate};
+use crate::cluster::{LoginCount, LoginOutcome, LoginTry, RateOf, SharedCounts};
+use crate::config::Limits;
 use crate::fold::fold;
-use crate::model::Timestamp;
-
-use self::pace::{Steady, Streak};
-use self::table::{Record, Table};
-
-/// Records in each of the five tables: some fifteen megabytes when all are full.
-const RECORDS: usize = 65_536;
 
 /// Not now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,23 +33,10 @@ pub struct Throttled {
 
 /// Counts tries and refuses those that are too many. Cheap to clone; clones count together.
 #[derive(Clone)]
-pub struct Throttle(Arc<Counts>);
-
-struct Counts {
-    limits: Limits,
-    clock: Clock,
-    /// Failed logins of an account from wherever it has not logged in before.
-    strangers: Table<Streak>,
-    /// Addresses from which an account has logged in, with the failures since.
-    acquainted: Table<Acquaintance>,
-    addresses: Table<Steady>,
-    registrations: Table<Steady>,
-    resets: Table<Steady>,
-}
-
-struct Acquaintance {
-    streak: Streak,
-    last_login: Timestamp,
+pub struct Throttle {
+    limits: Arc<Limits>,
+    here: Here,
+    shared: Option<SharedCounts>,
 }
 
 /// Addresses that one party can easily take turns with count as one.
@@ -64,21 +48,22 @@ struct Network(IpAddr);
 /// an outcome (the client hung up, the database was away) it counts for nothing: nobody
 /// learned anything from it.
 #[must_use]
-pub struct Attempt {
-    counted: Option<Counted>,
+pub struct Attempt(Counted);
+
+enum Counted {
+    /// From an address that is spared.
+    Nowhere,
+    Here(here::Attempt),
+    Shared(SharedAttempt),
 }
 
-struct Counted {
-    counts: Arc<Counts>,
-    account: String,
+struct SharedAttempt {
+    counts: SharedCounts,
+    here: Here,
+    login: LoginTry,
     network: Option<Network>,
-    by: Side,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Stranger,
-    Acquainted(Network),
+    known: bool,
+    told: bool,
 }
 
 // === impl Throttle ===
@@ -87,70 +72,113 @@ impl Throttle {
     /// Counts by these limits.
     #[must_use]
     pub fn new(limits: &Limits, clock: Clock) -> Self {
-        Self(Arc::new(Counts {
-            limits: limits.clone(),
-            clock,
-            strangers: Table::new(RECORDS),
-            acquainted: Table::new(RECORDS),
-            addresses: Table::new(RECORDS),
-            registrations: Table::new(RECORDS),
-            resets: Table::new(RECORDS),
-        }))
+        Self { limits: Arc::new(limits.clone()), here: Here::new(limits, clock), shared: None }
+    }
+
+    /// Counts for all replicas together.
+    #[must_use]
+    pub fn sharing(mut self, counts: SharedCounts) -> Self {
+        self.shared = Some(counts);
+        self
     }
 
     /// A login with a password, by whichever endpoint. All spellings of the name count as one,
     /// and names that nobody has count like any other.
-    pub fn login(&self, account: &str, address: Option<IpAddr>) -> Result<Attempt, Throttled> {
-        let counts = &self.0;
-        if counts.spares(address) {
-            return Ok(Attempt { counted: None });
+    ///
+    /// # Errors
+    /// It is to be tried later.
+    pub async fn login(
+        &self,
+        account: &str,
+        address: Option<IpAddr>,
+    ) -> Result<Attempt, Throttled> {
+        if self.spares(address) {
+            return Ok(Attempt(Counted::Nowhere));
         }
-        let (network, now) = (address.map(Network::of), counts.clock.now());
-        counts.take_from_address(network, now)?;
-        let account = fold(account);
-        let rate = counts.limits.login_per_account;
-        let acquainted = network.and_then(|network| {
-            let try_one = |known: &mut Acquaintance| known.streak.try_one(rate, now);
-            let let_through = counts.acquainted.with_known(&(&*account, network), try_one)?;
-            Some((Side::Acquainted(network), let_through))
-        });
-        let (by, let_through) = acquainted.unwrap_or_else(|| {
-            let try_one = |streak: &mut Streak| streak.try_one(rate, now);
-            let fresh = || Streak::new(now);
-            (Side::Stranger, counts.strangers.with(&*account, now, fresh, try_one))
-        });
-        let_through
-            .map_err(|retry_after| Throttled { retry_after, policy: "login_per_account" })?;
-        let counts = Arc::clone(counts);
-        Ok(Attempt { counted: Some(Counted { counts, account, network, by }) })
+        let (account, network) = (fold(account), address.map(Network::of));
+        if let Some(counts) = &self.shared {
+            let login = LoginTry {
+                account: account.clone(),
+                network: network.map(|network| network.0.to_string()),
+                rate: self.limits.login_per_account,
+                longest_delay: LONGEST_DELAY,
+            };
+            let refused = |retry_after, policy| Err(Throttled { retry_after, policy });
+            match counts.login(&login, self.limits.login_per_address).await {
+                Some(LoginCount::Let { known }) => {
+                    let (counts, here) = (counts.clone(), self.here.clone());
+                    let attempt =
+                        SharedAttempt { counts, here, login, network, known, told: false };
+                    return Ok(Attempt(Counted::Shared(attempt)));
+                }
+                Some(LoginCount::Address(wait)) => return refused(wait, "login_per_address"),
+                Some(LoginCount::Account(wait)) => return refused(wait, "login_per_account"),
+                None => {}
+            }
+        }
+        self.here.login(account, network).map(|attempt| Attempt(Counted::Here(attempt)))
     }
 
     /// A registration whose form is good.
-    pub fn registration(&self, address: Option<IpAddr>) -> Result<(), Throttled> {
-        let counts = &self.0;
-        let Some(address) = address.filter(|_| !counts.spares(address)) else { return Ok(()) };
-        let rate = counts.limits.registration_per_address;
-        take(&counts.registrations, &Network::of(address), rate, counts.clock.now())
-            .map_err(|retry_after| Throttled { retry_after, policy: "registration_per_address" })
+    ///
+    /// # Errors
+    /// It is to be tried later.
+    pub async fn registration(&self, address: Option<IpAddr>) -> Result<(), Throttled> {
+        let Some(address) = address.filter(|_| !self.spares(address)) else { return Ok(()) };
+        let network = Network::of(address);
+        let key = network.0.to_string();
+        let rate = self.limits.registration_per_address;
+        let rates = [RateOf { name: "registration", key: &key, rate }];
+        match self.take(&rates, &["registration_per_address"]).await {
+            Some(taken) => taken,
+            None => self.here.registration(network),
+        }
     }
 
     /// A mail that somebody asks for: a reset, another activation link. Counts by the text that was
     /// sent, whether or not anybody has it, and like a login by the address, since one that asks
     /// for many accounts' mails is a nuisance as well.
-    pub fn reset(&self, account_or_email: &str, address: Option<IpAddr>) -> Result<(), Throttled> {
-        let counts = &self.0;
-        if counts.spares(address) {
+    ///
+    /// # Errors
+    /// It is to be tried later.
+    pub async fn reset(
+        &self,
+        account_or_email: &str,
+        address: Option<IpAddr>,
+    ) -> Result<(), Throttled> {
+        if self.spares(address) {
             return Ok(());
         }
-        let now = counts.clock.now();
-        counts.take_from_address(address.map(Network::of), now)?;
-        let rate = counts.limits.reset_per_account;
-        take(&counts.resets, &*fold(account_or_email), rate, now)
-            .map_err(|retry_after| Throttled { retry_after, policy: "reset_per_account" })
+        let (account, network) = (fold(account_or_email), address.map(Network::of));
+        let address = network.map(|network| network.0.to_string());
+        let mut rates = Vec::with_capacity(2);
+        let mut policies = Vec::with_capacity(2);
+        if let Some(key) = &address {
+            rates.push(RateOf { name: "address", key, rate: self.limits.login_per_address });
+            policies.push("login_per_address");
+        }
+        let rate = self.limits.reset_per_account;
+        rates.push(RateOf { name: "reset", key: &account, rate });
+        policies.push("reset_per_account");
+        match self.take(&rates, &policies).await {
+            Some(taken) => taken,
+            None => self.here.reset(&account, network),
+        }
     }
-}
 
-impl Counts {
+    /// `None`: Redis is not there.
+    async fn take(
+        &self,
+        rates: &[RateOf<'_>],
+        policies: &[&'static str],
+    ) -> Option<Result<(), Throttled>> {
+        let taken = self.shared.as_ref()?.take(rates).await?;
+        Some(taken.map_err(|(place, retry_after)| {
+            let policy = policies.get(place).copied().unwrap_or("throttling");
+            Throttled { retry_after, policy }
+        }))
+    }
+
     fn spares(&self, address: Option<IpAddr>) -> bool {
         let exempt = |address: IpAddr| {
             let address = address.to_canonical();
@@ -158,40 +186,17 @@ impl Counts {
         };
         !self.limits.throttling || address.is_some_and(exempt)
     }
-
-    fn take_from_address(&self, network: Option<Network>, now: Timestamp) -> Result<(), Throttled> {
-        let Some(network) = network else { return Ok(()) };
-        take(&self.addresses, &network, self.limits.login_per_address, now)
-            .map_err(|retry_after| Throttled { retry_after, policy: "login_per_address" })
-    }
-}
-
-fn take<K: Hash + ?Sized>(
-    table: &Table<Steady>,
-    key: &K,
-    rate: Rate,
-    now: Timestamp,
-) -> Result<(), Duration> {
-    table.with(key, now, || Steady::new(now), |steady| steady.take(rate, now))
 }
 
 // === impl Attempt ===
 
 impl Attempt {
     /// The name or the password was wrong.
-    pub fn failed(mut self) {
-        let Some(Counted { counts, account, by, .. }) = self.counted.take() else { return };
-        let (rate, now) = (counts.limits.login_per_account, counts.clock.now());
-        match by {
-            Side::Acquainted(network) => {
-                // If it was displaced meanwhile, so be it: the next try is a stranger's.
-                let key = (&*account, network);
-                counts.acquainted.with_known(&key, |known| known.streak.fail(rate, now));
-            }
-            Side::Stranger => {
-                let fresh = || Streak::new(now);
-                counts.strangers.with(&*account, now, fresh, |streak| streak.fail(rate, now));
-            }
+    pub fn failed(self) {
+        match self.0 {
+            Counted::Nowhere => {}
+            Counted::Here(attempt) => attempt.failed(),
+            Counted::Shared(mut attempt) => attempt.tell(LoginOutcome::Failed),
         }
     }
 
@@ -199,43 +204,36 @@ impl Attempt {
     ///
     /// A stranger's failures stay counted: else an attacker could wait for the owner's logins
     /// to begin anew.
-    pub fn succeeded(mut self) {
-        let Some(counted) = self.counted.take() else { return };
-        counted.release();
-        let Some(network) = counted.network else { return };
-        let now = counted.counts.clock.now();
-        let key = (&*counted.account, network);
-        let fresh = || Acquaintance { streak: Streak::new(now), last_login: now };
-        counted.counts.acquainted.with(&key, now, fresh, |known| *known = fresh());
+    pub fn succeeded(self) {
+        match self.0 {
+            Counted::Nowhere => {}
+            Counted::Here(attempt) => attempt.succeeded(),
+            Counted::Shared(mut attempt) => {
+                if let Some(network) = attempt.network {
+                    attempt.here.acquaint(&attempt.login.account, network);
+                }
+                attempt.tell(LoginOutcome::Succeeded);
+            }
+        }
     }
 }
 
-impl Drop for Attempt {
+impl SharedAttempt {
+    /// Beside the request: until it is told the try counts as one under way.
+    fn tell(&mut self, outcome: LoginOutcome) {
+        self.told = true;
+        let (counts, login, known) = (self.counts.clone(), self.login.clone(), self.known);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { counts.settle(&login, known, outcome).await });
+        }
+    }
+}
+
+impl Drop for SharedAttempt {
     fn drop(&mut self) {
-        if let Some(counted) = self.counted.take() {
-            counted.release();
+        if !self.told {
+            self.tell(LoginOutcome::Released);
         }
-    }
-}
-
-impl Counted {
-    fn release(&self) {
-        match self.by {
-            Side::Acquainted(network) => {
-                let key = (&*self.account, network);
-                self.counts.acquainted.with_known(&key, |known| known.streak.release());
-            }
-            Side::Stranger => {
-                self.counts.strangers.with_known(&*self.account, Streak::release);
-            }
-        }
-    }
-}
-
-impl Record for Acquaintance {
-    fn weight(&self, _: Timestamp) -> u64 {
-        // The longest unseen goes first. Never 0: knowing the address is what it is for.
-        u64::try_from(self.last_login.micros()).unwrap_or(0).max(1)
     }
 }
 

@@ -13,7 +13,7 @@ use super::table::Record;
 
 /// The longest delay after a failure, unless the rate by itself is slower: long enough to make
 /// guessing hopeless, short enough that an owner who is under attack gets in.
-const LONGEST_DELAY: Duration = Duration::from_mins(5);
+pub(super) const LONGEST_DELAY: Duration = Duration::from_mins(5);
 
 /// A steady rate (GCRA): `rate.count` at once, then one each `rate.per / rate.count`.
 #[derive(Debug, Clone, Copy)]

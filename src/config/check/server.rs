@@ -118,8 +118,9 @@ fn secret_key(settings: &Settings, report: &mut Report) {
 }
 
 fn redis(settings: &Settings, report: &mut Report) {
-    const SCHEMES: [&str; 8] = [
+    const SCHEMES: [&str; 9] = [
         "redis://",
+        "redis+unix://",
         "rediss://",
         "redis+sentinel://",
         "rediss+sentinel://",

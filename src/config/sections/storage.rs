@@ -46,7 +46,8 @@ pub enum Pool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Redis {
-    /// `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`; empty: none.
+    /// `redis://`, `rediss://`, `redis+unix://`, `redis+sentinel://` or `redis+cluster://`;
+    /// empty: none.
     pub url: SecretText,
     /// How long one call may take. Default 50ms.
     pub timeout: Period,

@@ -64,7 +64,7 @@ impl Accounts {
         let user = user.ok_or(ProofError::Gone)?;
         let named_by_email = self.settings().accounts.login_field == "email";
         let name = if named_by_email { &user.email } else { &user.username };
-        let counted = self.parts.throttle.login(name, address);
+        let counted = self.parts.throttle.login(name, address).await;
         let attempt = counted.map_err(ProofError::Throttled)?;
         match self.check_password(password, Some(&user)).await? {
             Checked::Right => attempt.succeeded(),

@@ -59,15 +59,7 @@ pub(super) async fn join(
 ) -> anyhow::Result<Parts> {
     let root = root_key(settings)?;
     let clock = &options.clock;
-    let database = database_options(settings);
-    let store = persist("opening", || Store::open(&database))
-        .await
-        .context("the database could not be opened")?;
-    if settings.database.migrate {
-        persist("migrations", || store.migrate())
-            .await
-            .context("the migrations could not be applied")?;
-    }
+    let store = ready_store(settings).await?;
 
     let revocations = Arc::new(Revocations::new(*settings.revocation.max_staleness));
     let tick = *settings.revocation.tick;
@@ -76,10 +68,8 @@ pub(super) async fn join(
         tracing::warn!(%error, "the log of what has ended could not be read, trying again");
         tokio::time::sleep(super::DATABASE_PAUSE).await;
     }
-    let seen: Seen = {
-        let metrics = Arc::clone(metrics);
-        Arc::new(move |what, up| metrics.dependency_is_up(what, up))
-    };
+    let told = Arc::clone(metrics);
+    let seen: Seen = Arc::new(move |what, up| told.dependency_is_up(what, up));
     let database_hints = DatabaseHints::new(store.clone(), follower.waker(), Arc::clone(&seen));
     let (shared, shared_tasks) =
         shared(settings, &store, &root, follower.waker(), seen, metrics).await?.unzip();
@@ -169,6 +159,20 @@ pub(super) async fn join(
         postman,
         live,
     })
+}
+
+/// The database, with an up-to-date schema; waits for one that is away.
+async fn ready_store(settings: &Settings) -> anyhow::Result<Store> {
+    let database = database_options(settings);
+    let store = persist("opening", || Store::open(&database))
+        .await
+        .context("the database could not be opened")?;
+    if settings.database.migrate {
+        persist("migrations", || store.migrate())
+            .await
+            .context("the migrations could not be applied")?;
+    }
+    Ok(store)
 }
 
 async fn load_keys(

@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(report.finish(), Ok(Vec::new()));
 
         let mut settings = Settings::default();
-        settings.accounts.login_field = "email".into();
+        settings.mail.templates = Some("letters".into());
         settings.tokens.jwt.trusted = vec![
             TrustedIssuer::default(),
             TrustedIssuer { jwks_url: "https://sso.example".into(), ..TrustedIssuer::default() },
@@ -95,6 +95,6 @@ mod tests {
         warn(&settings, &mut report);
         let warnings = report.finish().unwrap();
         let keys: Vec<_> = warnings.iter().map(|warning| warning.key.as_str()).collect();
-        assert_eq!(keys, ["tokens.jwt.trusted[1].jwks_url", "accounts.login_field"]);
+        assert_eq!(keys, ["mail.templates", "tokens.jwt.trusted[1].jwks_url"]);
     }
 }

@@ -73,10 +73,10 @@ pub use django::{
 };
 pub use errors::{Field, StoreError};
 pub use handle::{DatabaseOptions, Store};
+pub use hints::LogHints;
 pub use import::{
     ImportCursor, ImportMode, ImportOutcome, ImportedEnd, ImportedToken, ImportedUser,
 };
-pub use hints::LogHints;
 pub use keys::{KeyState, SigningKey};
 pub use log::Cursor;
 pub use names::NameRules;

@@ -48,7 +48,7 @@ pub(super) struct Dialer {
 }
 
 enum Kind {
-    Single(Client),
+    Single(Box<Client>),
     // It remembers which of its sentinels answered, and wants to be changed for that.
     Sentinel(Box<SentinelClient>),
     Cluster(Box<(ClusterClient, Client)>),
@@ -98,7 +98,9 @@ impl Address {
     /// `timeout`: what one call may take.
     pub(super) fn dialer(&self, timeout: Duration) -> Result<Dialer, AddressError> {
         let kind = match self {
-            Self::Single(info) => Kind::Single(Client::open(info.clone()).map_err(refused)?),
+            Self::Single(info) => {
+                Kind::Single(Box::new(Client::open(info.clone()).map_err(refused)?))
+            }
             Self::Sentinel { sentinels, master, database } => {
                 Kind::Sentinel(Box::new(sentinel(sentinels, master, *database).map_err(refused)?))
             }

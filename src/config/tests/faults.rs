@@ -204,7 +204,6 @@ fn no_fault_or_debug_shows_a_secret() {
 
     let written = toml(&format!("secret_key = '{LONG}'\nredis.url = 'redis://:hunter2{LONG}@h'"));
     let loaded = written.load().unwrap();
-    assert_eq!(loaded.warnings.len(), 1);
     assert!(!format!("{loaded:?}").contains(LONG));
 }
 

@@ -34,6 +34,7 @@ use super::outage::Away;
 use super::proved::{CredentialKind, Identity, Subject};
 use super::records::{ATTEMPTS, Record};
 use super::rejection::{BasicFault, IdentifyError, Rejection};
+use super::tier::CachedUser;
 use super::ties::{Issued, Ties};
 
 use self::claim::Spoken;
@@ -301,7 +302,9 @@ impl BasicAuthenticator {
 
     /// `epoch` and `asked`: from before the record was read.
     fn known_by_password(&self, user: &User, asked: Timestamp, epoch: u64) -> Arc<Known> {
-        let record = self.authenticator.records.remember(user, asked);
+        let with_mark = self.authenticator.policy.check_password_mark;
+        let cached = CachedUser::of(user.clone(), with_mark, asked);
+        let record = self.authenticator.records.remember(&cached);
         let issued = Issued::Generation(user.generation);
         let ties = Ties { user: Some(user.id), issued, login: None, jti: None };
         let identity = identity(&record);

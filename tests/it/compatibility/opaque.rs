@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::djosers;
 use crate::subject::{Answer, Ask, Subject};
@@ -55,9 +55,25 @@ async fn a_token_that_was_not_used_for_thirty_days_ends() {
     let (used, idle) = (subject.opaque("ada").await, subject.opaque("ada").await);
     subject.advance(29 * DAY).await;
     assert_eq!(subject.get_as("/", &used).await.status, StatusCode::OK);
+    until_a_use_is_written(&subject).await;
     subject.advance(2 * DAY).await;
     assert_eq!(subject.get_as("/", &used).await.status, StatusCode::OK, "used two days ago");
     is_unknown(&subject.get_as("/", &idle).await);
+}
+
+/// Uses are written beside the requests; a third login looks on.
+async fn until_a_use_is_written(subject: &Subject) {
+    let onlooker = subject.opaque("ada").await;
+    let written = async {
+        loop {
+            let logins = subject.get_as("/auth/users/me/logins/", &onlooker).await.json();
+            let was_used = |login: &Value| login["last_used"] != login["created"];
+            if logins.as_array().unwrap().iter().any(was_used) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), written).await.expect("the use is written");
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ use portcullis::identity::{
 use portcullis::model::User;
 use portcullis::secret::RootKey;
 use portcullis::store::Store;
-use portcullis::telemetry::{Decision, Metrics, RequestLog, RequestRecord};
+use portcullis::telemetry::{Check, Decision, Metrics, RequestLog, RequestRecord, Tier};
 use secrecy::SecretString;
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -264,6 +264,7 @@ fn record() -> RequestRecord<'static> {
         decision: Decision::Allow,
         reason: "authenticated",
         credential: "jwt",
+        check: Some(Check { tier: Tier::Memory, took: Duration::from_micros(2) }),
         user_id: Some("7"),
         user_name: Some("ada"),
         upstream: Some("app"),

@@ -40,6 +40,10 @@ pub(super) fn whole(
     Box::pin(async move { Ok(handling.await?.map(Body::from)) })
 }
 
+/// Which path answered, below the prefix and as the router knows it: for those who count.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered(pub &'static str);
+
 /// One path.
 pub(super) struct Endpoint {
     /// Below the prefix, with its final slash.
@@ -153,6 +157,7 @@ impl Endpoint {
         headers.insert(ALLOW, self.allow());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         reply::secure(headers);
+        reply.extensions_mut().insert(Answered(self.path));
         reply
     }
 

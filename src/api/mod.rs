@@ -34,4 +34,5 @@ mod users;
 mod failure;
 pub mod reply;
 
+pub use endpoint::Answered;
 pub use routes::{ApiParts, router};

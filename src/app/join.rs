@@ -106,7 +106,7 @@ pub(super) async fn join(
     )?;
 
     let limits = &settings.limits;
-    let mut throttle = Throttle::new(limits, clock.clone());
+    let mut throttle = Throttle::new(limits, clock.clone()).counted_in(Arc::clone(metrics));
     let mut announcer = Announcer::new(Arc::clone(&revocations));
     if let Some(shared) = &shared {
         throttle = throttle.sharing(shared.counts());
@@ -123,7 +123,8 @@ pub(super) async fn join(
             &settings.accounts.argon2,
             limits.hashing_threads,
             *limits.hashing_wait,
-        ),
+        )
+        .counted_in(Arc::clone(metrics)),
         throttle,
         bell,
         announcer,

@@ -56,7 +56,8 @@ use self::access::Asking;
 use self::rules::{Admission, Rules};
 use crate::config::Settings;
 use crate::identity::{
-    self, Authenticator, BasicAuthenticator, BasicCredential, BasicError, Credential, IdentifyError,
+    self, Authenticator, BasicAuthenticator, BasicCredential, BasicError, Credential,
+    IdentifyError, Reach,
 };
 
 /// Why no gate can be built from the settings. `config` finds these first and says more.
@@ -101,40 +102,46 @@ impl Gate {
             Admission::Settled(judged) => return judged,
             Admission::Pending(pending) => pending,
         };
+        let mut reach = Reach::default();
         let (presented, asking) = match pending.accepts() {
-            Accepts::Bearer => self.ask_for_token(claim).await,
-            Accepts::Basic => match self.ask_for_name(claim).await {
+            Accepts::Bearer => self.ask_for_token(claim, &mut reach).await,
+            Accepts::Basic => match self.ask_for_name(claim, &mut reach).await {
                 Some(asking) => (Presented::Basic, asking),
                 None => (Presented::None, Asking::Nobody),
             },
-            Accepts::Both => match self.ask_for_name(claim).await {
+            Accepts::Both => match self.ask_for_name(claim, &mut reach).await {
                 Some(asking) => (Presented::Basic, asking),
-                None => self.ask_for_token(claim).await,
+                None => self.ask_for_token(claim, &mut reach).await,
             },
         };
-        pending.settle(presented, asking)
+        Judged { reach, ..pending.settle(presented, asking) }
     }
 
-    async fn ask_for_token(&self, claim: &Claim<'_>) -> (Presented, Asking) {
+    async fn ask_for_token(&self, claim: &Claim<'_>, reach: &mut Reach) -> (Presented, Asking) {
         match identity::claimed(claim.headers) {
             Err(rejection) => (Presented::None, Asking::Rejected(rejection)),
             Ok(None) => (Presented::None, Asking::Nobody),
-            Ok(Some(credential)) => (presented(credential), self.ask(credential).await),
+            Ok(Some(credential)) => (presented(credential), self.ask(credential, reach).await),
         }
     }
 
     /// `None`: the request says nothing after `Basic`.
-    async fn ask_for_name(&self, claim: &Claim<'_>) -> Option<Asking> {
+    async fn ask_for_name(&self, claim: &Claim<'_>, reach: &mut Reach) -> Option<Asking> {
         match identity::claimed_basic(claim.headers) {
             Err(rejection) => Some(Asking::Rejected(rejection)),
             Ok(None) => None,
-            Ok(Some(credential)) => Some(self.ask_basic(credential, claim).await),
+            Ok(Some(credential)) => Some(self.ask_basic(credential, claim, reach).await),
         }
     }
 
-    async fn ask_basic(&self, credential: BasicCredential<'_>, claim: &Claim<'_>) -> Asking {
+    async fn ask_basic(
+        &self,
+        credential: BasicCredential<'_>,
+        claim: &Claim<'_>,
+        reach: &mut Reach,
+    ) -> Asking {
         let client = self.rules.forwarder.client(claim.peer, claim.headers);
-        match self.basic.identify(credential, client).await {
+        match self.basic.identify(credential, client, reach).await {
             Ok(identity) => Asking::Proved(identity),
             Err(BasicError::Rejected(rejection)) => Asking::Rejected(rejection),
             Err(BasicError::Throttled(wait)) => Asking::Throttled(wait),
@@ -142,8 +149,8 @@ impl Gate {
         }
     }
 
-    async fn ask(&self, credential: Credential<'_>) -> Asking {
-        match self.authenticator.identify(credential).await {
+    async fn ask(&self, credential: Credential<'_>, reach: &mut Reach) -> Asking {
+        match self.authenticator.identify_noting(credential, reach).await {
             Ok(identity) => Asking::Proved(identity),
             Err(IdentifyError::Rejected(rejection)) => Asking::Rejected(rejection),
             Err(IdentifyError::Unavailable) => Asking::Unknowable,

@@ -142,7 +142,7 @@ impl Pending<'_> {
                 match Passage::new(route, target, rewritten, identity, self.trusted_peer) {
                     Some(passage) => {
                         let verdict = Verdict::Forward(passage);
-                        return Judged { verdict, presented, refused: None };
+                        return Judged { presented, ..Judged::plain(verdict) };
                     }
                     None => (Refusal::NoRoute, None),
                 }
@@ -151,7 +151,7 @@ impl Pending<'_> {
         };
         let (refusal, identity) = denied;
         let refused = Some((self.route, identity));
-        Judged { verdict: Verdict::Refuse(refusal), presented, refused }
+        Judged { presented, refused, ..Judged::plain(Verdict::Refuse(refusal)) }
     }
 }
 

@@ -14,7 +14,7 @@ use super::headers::{Circumstances, Strip};
 use super::route::{Route, RouteLabel};
 use super::rules::Rules;
 use crate::config::Access;
-use crate::identity::{BasicFault, CredentialKind, Identity, JwtFault, Rejection};
+use crate::identity::{BasicFault, CredentialKind, Identity, JwtFault, Reach, Rejection};
 
 /// A request as it came in, before anything is believed.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +38,8 @@ pub struct Judged {
     pub verdict: Verdict,
     /// What kind of credential was looked at.
     pub presented: Presented,
+    /// How far it had to be gone to know whose it is.
+    pub reach: Reach,
     /// Where a refused request was going, and who sent it.
     pub(super) refused: Option<(RouteRef, Option<Arc<Identity>>)>,
 }
@@ -118,7 +120,7 @@ pub struct Passage {
 
 impl Judged {
     pub(super) fn plain(verdict: Verdict) -> Self {
-        Self { verdict, presented: Presented::None, refused: None }
+        Self { verdict, presented: Presented::None, reach: Reach::default(), refused: None }
     }
 
     /// The route that matched, also where the request was refused.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
+use http::{Response, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -35,6 +35,7 @@ use super::record::Recorder;
 use super::request::{Request, arrival, caller, host_of, make_up_for_host};
 use super::respond::{self, After};
 use super::returned;
+use crate::api::Answered;
 use crate::gate::{Claim, Local, Refusal, Verdict, X_REQUEST_ID};
 
 /// Attempts to connect beyond the first, each to another server.
@@ -84,7 +85,7 @@ impl Phases {
         after: After,
     ) -> Result<()> {
         let headers = request.live.cors.headers(&session.req_header().headers);
-        share(answer.headers_mut(), headers);
+        respond::share(answer.headers_mut(), headers);
         respond::send(session, answer, request.name(), after).await
     }
 
@@ -100,7 +101,7 @@ impl Phases {
                 if let Some(headers) = request.live.cors.preflight(&head.method, &head.headers) {
                     let mut answer = Response::new(Bytes::new());
                     *answer.status_mut() = StatusCode::NO_CONTENT;
-                    share(answer.headers_mut(), headers);
+                    respond::share(answer.headers_mut(), headers);
                     return respond::send(session, answer, request.name(), self.after()).await;
                 }
                 target
@@ -116,8 +117,11 @@ impl Phases {
         let caller = caller(session, request);
         match local::ask(session, &request.live.api, &target, caller, limits).await? {
             Ok(mut answer) => {
+                if let Some(Answered(endpoint)) = answer.extensions().get() {
+                    self.recorder.metrics.identity_request(endpoint, answer.status().as_u16());
+                }
                 let headers = request.live.cors.headers(&session.req_header().headers);
-                share(answer.headers_mut(), headers);
+                respond::share(answer.headers_mut(), headers);
                 respond::stream(session, answer, request.name(), self.after()).await
             }
             Err(failure) => self.fail(session, request, failure).await,
@@ -201,7 +205,10 @@ impl ProxyHttp for Phases {
                 headers: &head.headers,
                 peer: request.arrival.peer,
             };
-            caught(live.gate.judge(&claim)).await
+            let began = Instant::now();
+            let judged = caught(live.gate.judge(&claim)).await;
+            request.judging = began.elapsed();
+            judged
         };
         let Ok(judged) = judged else {
             self.fail(session, request, INTERNAL).await?;
@@ -430,15 +437,4 @@ impl ProxyHttp for Phases {
 fn failed(live: &Live, failure: Failure) -> Response<Bytes> {
     let Failure { status, detail, code } = failure;
     (live.replies.error)(status, detail, code)
-}
-
-/// Adds what scripts of other origins need; a `Vary` that is there stays.
-fn share(to: &mut HeaderMap, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) {
-    for (name, value) in headers {
-        if name == header::VARY {
-            to.append(name, value);
-        } else {
-            to.insert(name, value);
-        }
-    }
 }

@@ -53,6 +53,7 @@ impl Recorder {
             decision: Decision::Deny,
             reason,
             credential: "none",
+            check: None,
             user_id: None,
             user_name: None,
             upstream: None,

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderValue, header};
 use pingora::Result;
@@ -15,8 +16,9 @@ use super::decision::Outcome;
 use super::live::Live;
 use super::upstream::{Peer, Upstream};
 use crate::api::caller::Caller;
-use crate::gate::{self, Judged, Passage, Verdict, X_FORWARDED_HOST, X_FORWARDED_PROTO};
-use crate::telemetry::{InFlight, RequestRecord};
+use crate::gate::{self, Judged, Passage, Presented, Verdict, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+use crate::identity::Reach;
+use crate::telemetry::{Check, InFlight, RequestRecord, Tier};
 
 /// One request on its way.
 pub(super) struct Request {
@@ -26,6 +28,8 @@ pub(super) struct Request {
     pub(super) id: HeaderValue,
     pub(super) judged: Option<Judged>,
     pub(super) outcome: Outcome,
+    /// How long the gate took.
+    pub(super) judging: Duration,
     pub(super) upstream: Option<Arc<Upstream>>,
     pub(super) peer: Option<Arc<Peer>>,
     /// Could not be connected to.
@@ -44,6 +48,7 @@ impl Request {
             id: HeaderValue::from_static(""),
             judged: None,
             outcome: Outcome::UNDECIDED,
+            judging: Duration::ZERO,
             upstream: None,
             peer: None,
             tried: Vec::new(),
@@ -80,6 +85,7 @@ impl Request {
             decision: self.outcome.decision,
             reason: self.outcome.reason,
             credential: judged.map_or("none", |judged| judged.presented.as_str()),
+            check: judged.and_then(|judged| check(judged, self.judging)),
             user_id: identity.and_then(|identity| identity.values.user_id.to_str().ok()),
             user_name: identity.map(|identity| identity.username.as_str()),
             upstream: self.upstream.as_ref().map(|upstream| upstream.name.as_str()),
@@ -90,6 +96,17 @@ impl Request {
     pub(super) fn name(&self) -> &str {
         self.id.to_str().unwrap_or_default()
     }
+}
+
+/// What it took to know who asks. Without a credential there was nothing to check.
+fn check(judged: &Judged, took: Duration) -> Option<Check> {
+    let tier = match judged.reach {
+        Reach::Memory => Tier::Memory,
+        Reach::Keys => Tier::Keys,
+        Reach::Shared => Tier::Shared,
+        Reach::Database => Tier::Database,
+    };
+    (judged.presented != Presented::None).then_some(Check { tier, took })
 }
 
 /// Clients of HTTP/1.0 may leave out Host: then it is the address that they came to.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use http::response::Parts;
-use http::{HeaderValue, Method, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -134,5 +134,19 @@ mod http_body {
 
     pub(super) fn size(body: &axum::body::Body) -> Option<u64> {
         body.size_hint().exact()
+    }
+}
+
+/// Adds what scripts of other origins need; a `Vary` that is there stays.
+pub(super) fn share(
+    to: &mut HeaderMap,
+    headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+) {
+    for (name, value) in headers {
+        if name == header::VARY {
+            to.append(name, value);
+        } else {
+            to.insert(name, value);
+        }
     }
 }

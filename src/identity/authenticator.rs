@@ -10,7 +10,7 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 
 use crate::clock::Clock;
-use crate::config::{Lifetime, Settings};
+use crate::config::Settings;
 use crate::model::{Timestamp, TokenDigest, User};
 use crate::store::Store;
 
@@ -19,17 +19,19 @@ use super::digest::token_digest;
 use super::entry::{Entry, Standing};
 use super::flight::Flights;
 use super::imported::Imported;
-use super::judgement::{Inactive, answer, judge_generation, judge_row, judge_user};
+use super::judgement::{answer, judge_generation, judge_row, judge_user};
 use super::jwt::{self, Claimant, Proof};
 use super::keys::Keys;
 use super::last_used::{LastUsed, LastUsedWriter, last_used};
 use super::opaque::{OpaqueForm, OpaqueTokens};
 use super::outage::{Away, Outage};
+use super::policy::Policy;
 use super::proved::{CredentialKind, Identity, Subject};
+use super::reach::Reach;
 use super::records::{ATTEMPTS, Record, Records};
 use super::rejection::{IdentifyError, JwtFault, Rejection};
 use super::revocation::Revocations;
-use super::tier::{CachedToken, CachedUser, Found, LookedUp, Source, TokenCache};
+use super::tier::{CachedToken, CachedUser, Found, LookedUp, Source, TokenCache, reach_of};
 use super::ties::{Issued, Ties};
 use super::values::HeaderValues;
 
@@ -59,17 +61,6 @@ pub struct Authenticator {
     imported: Imported,
 }
 
-/// What the settings say about credentials.
-pub(super) struct Policy {
-    token_ttl: Duration,
-    idle_timeout: Option<Duration>,
-    access_lifetime: Duration,
-    pub(super) inactive: Inactive,
-    pub(super) check_password_mark: bool,
-    pub(super) strict_revocation: bool,
-    pub(super) blacklist: bool,
-}
-
 impl From<Away> for IdentifyError {
     fn from(_: Away) -> Self {
         Self::Unavailable
@@ -87,19 +78,7 @@ impl Authenticator {
         opaque: Arc<OpaqueTokens>,
         revocations: Arc<Revocations>,
     ) -> (Self, LastUsedWriter) {
-        let jwt = &settings.tokens.jwt;
-        let policy = Policy {
-            token_ttl: *settings.cache.token_ttl,
-            idle_timeout: match settings.tokens.opaque.idle_timeout {
-                Lifetime::Never => None,
-                Lifetime::For(idle) => Some(idle),
-            },
-            access_lifetime: *jwt.access_lifetime,
-            inactive: if jwt.check_user_is_active { Inactive::Refused } else { Inactive::Pass },
-            check_password_mark: jwt.check_revoke_token,
-            strict_revocation: jwt.strict_revocation,
-            blacklist: jwt.blacklist_after_rotation,
-        };
+        let policy = Policy::of(settings);
         let outage = Arc::new(Outage::new("identity"));
         let (last_used, writer) =
             last_used(store.clone(), Arc::clone(&outage), policy.idle_timeout);
@@ -145,6 +124,18 @@ impl Authenticator {
         &self,
         credential: Credential<'_>,
     ) -> Result<Arc<Identity>, IdentifyError> {
+        self.identify_noting(credential, &mut Reach::default()).await
+    }
+
+    /// As [`Authenticator::identify`]; notes in `reach` how far it had to go.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn identify_noting(
+        &self,
+        credential: Credential<'_>,
+        reach: &mut Reach,
+    ) -> Result<Arc<Identity>, IdentifyError> {
         let now = self.clock.now();
         if !self.revocations.is_fresh(now) {
             // Anything may have ended that we have not heard of.
@@ -174,11 +165,11 @@ impl Authenticator {
             }
             // Boxed: the future of the way above stays small.
             (Some(entry), Some(Standing::Due)) => {
-                Box::pin(self.confirm(credential, digest, entry)).await
+                Box::pin(self.confirm(credential, digest, entry, reach)).await
             }
             (held, _) => {
                 let proof = held.and_then(|entry| entry.proof.clone());
-                Box::pin(self.prove(credential, digest, proof)).await
+                Box::pin(self.prove(credential, digest, proof, reach)).await
             }
         }
     }
@@ -208,8 +199,9 @@ impl Authenticator {
         credential: Credential<'_>,
         digest: TokenDigest,
         entry: Arc<Entry>,
+        reach: &mut Reach,
     ) -> Result<Arc<Identity>, IdentifyError> {
-        let proved = self.prove(credential, digest, entry.proof.clone()).await;
+        let proved = self.prove(credential, digest, entry.proof.clone(), reach).await;
         if !matches!(proved, Err(IdentifyError::Unavailable)) {
             return proved;
         }
@@ -229,10 +221,11 @@ impl Authenticator {
         credential: Credential<'_>,
         digest: TokenDigest,
         proof: Option<Arc<Proof>>,
+        reach: &mut Reach,
     ) -> Result<Arc<Identity>, IdentifyError> {
         let proved = match credential {
-            Credential::Opaque(token) => self.prove_opaque(token, digest).await,
-            Credential::Jwt(token) => self.prove_jwt(token, proof).await,
+            Credential::Opaque(token) => self.prove_opaque(token, digest, reach).await,
+            Credential::Jwt(token) => self.prove_jwt(token, proof, reach).await,
         };
         match proved {
             Ok(entry) => {
@@ -249,7 +242,12 @@ impl Authenticator {
         }
     }
 
-    async fn prove_opaque(&self, token: &str, digest: TokenDigest) -> Result<Entry, IdentifyError> {
+    async fn prove_opaque(
+        &self,
+        token: &str,
+        digest: TokenDigest,
+        reach: &mut Reach,
+    ) -> Result<Entry, IdentifyError> {
         match self.opaque.form(token) {
             OpaqueForm::Minted => {}
             OpaqueForm::Imported if self.imported_may_exist().await? => {}
@@ -264,7 +262,9 @@ impl Authenticator {
         for _ in 0..=ATTEMPTS {
             let (epoch, asked) = (self.revocations.epoch(), self.clock.now());
             let look_up = self.look_ups.join((digest, source), self.look_up(digest, source));
-            let Some(found) = look_up.await? else {
+            let found = look_up.await;
+            reach.extend(reach_of(&found));
+            let Some(found) = found? else {
                 self.unknown.insert(digest, asked.plus(UNKNOWN_FOR));
                 return Err(Rejection::UnknownToken.into());
             };
@@ -303,21 +303,24 @@ impl Authenticator {
         &self,
         token: &str,
         proof: Option<Arc<Proof>>,
+        reach: &mut Reach,
     ) -> Result<Entry, IdentifyError> {
         let proof = if let Some(proof) = proof {
             proof
         } else {
+            reach.extend(Reach::Keys);
             let genuine = jwt::check(&self.keys, token, self.clock.now())?.of_type("access")?;
             Arc::new(Proof::of(&genuine, self.policy.access_lifetime)?)
         };
         for _ in 0..ATTEMPTS {
             let (epoch, asked) = (self.revocations.epoch(), self.clock.now());
             if proof.outlives_log {
+                reach.extend(Reach::Database);
                 self.ask_whether_ended(&proof.ties).await?;
             }
             let record = match &proof.claimant {
-                Claimant::Number(id) => self.records.by_id(*id, proof.generation()).await?,
-                Claimant::Name(name) => self.records.by_name(name).await?,
+                Claimant::Number(id) => self.records.by_id(*id, proof.generation(), reach).await?,
+                Claimant::Name(name) => self.records.by_name(name, reach).await?,
                 Claimant::Nobody => None,
                 Claimant::Foreign(name) => {
                     if let Some(finding) = self.revocations.review(&proof.ties, None)

@@ -16,8 +16,9 @@ use crate::store::Store;
 
 use super::flight::Flights;
 use super::outage::{Away, Outage};
+use super::reach::Reach;
 use super::revocation::Revocations;
-use super::tier::{CachedUser, Found, LookedUp, Source, TokenCache};
+use super::tier::{CachedUser, Found, LookedUp, Source, TokenCache, reach_of};
 use super::ties::Stamp;
 use super::values::HeaderValues;
 
@@ -123,6 +124,7 @@ impl Records {
         &self,
         id: UserId,
         generation: Option<i64>,
+        reach: &mut Reach,
     ) -> Result<Option<Arc<Record>>, Away> {
         let new_enough = |record: &Record| {
             generation.is_none_or(|generation| record.stamp.generation >= generation)
@@ -144,7 +146,9 @@ impl Records {
         for _ in 0..=ATTEMPTS {
             // A look-up that we joined may have begun before the change that we know of.
             let look_up = self.look_ups.join((id, source), self.look_up(id, source));
-            let Some(Found { value: record, source: from }) = look_up.await? else {
+            let found_there = look_up.await;
+            reach.extend(reach_of(&found_there));
+            let Some(Found { value: record, source: from }) = found_there? else {
                 return Ok(None);
             };
             source = Source::Database;
@@ -160,7 +164,12 @@ impl Records {
     }
 
     /// A user's record by his name. Tokens of trusted issuers only, so there is no index of names.
-    pub(super) async fn by_name(&self, name: &str) -> Result<Option<Arc<Record>>, Away> {
+    pub(super) async fn by_name(
+        &self,
+        name: &str,
+        reach: &mut Reach,
+    ) -> Result<Option<Arc<Record>>, Away> {
+        reach.extend(Reach::Database);
         let read = self.clock.now();
         let user = self.outage.note(Box::pin(self.store.user_by_username(name)).await)?;
         Ok(user.map(|user| self.remember(&CachedUser::of(user, self.keep.password_mark, read))))

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::digest::password_mark;
 use super::outage::Away;
+use super::reach::Reach;
 use crate::model::{Login, Timestamp, TokenDigest, User, UserId};
 use crate::store::OpaqueRow;
 
@@ -70,6 +71,14 @@ pub(super) struct Found<T> {
 
 /// What a look-up through both levels answers.
 pub(super) type LookedUp<T> = Result<Option<Found<T>>, Away>;
+
+/// How far a look-up went. One that failed or found nothing went to the end.
+pub(super) fn reach_of<T>(looked_up: &LookedUp<T>) -> Reach {
+    match looked_up {
+        Ok(Some(Found { source: Source::Any, .. })) => Reach::Shared,
+        Ok(Some(Found { source: Source::Database, .. }) | None) | Err(Away) => Reach::Database,
+    }
+}
 
 impl CachedUser {
     /// From a record that the database gave. `with_mark`: whether tokens carry the mark.

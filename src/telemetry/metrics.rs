@@ -12,6 +12,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use super::checks::CheckSeries;
 use super::maker::Maker;
 use super::record::RequestRecord;
 use super::series::RouteSeries;
@@ -36,8 +37,7 @@ pub struct Metrics {
     upstream_durations: HistogramVec,
     upstream_retries: IntCounterVec,
     upstream_up: IntGaugeVec,
-    checks: HistogramVec,
-    cache_requests: IntCounterVec,
+    checks: CheckSeries,
     identity_requests: IntCounterVec,
     rate_limited: IntCounterVec,
     spoofed_headers: IntCounterVec,
@@ -101,16 +101,18 @@ impl Metrics {
                 "1 if some server of it can be reached.",
                 &["upstream"],
             ),
-            checks: make.histograms(
-                "auth_check_duration_seconds",
-                "How long it took to know who asks, by where it was found out.",
-                &CHECK_BUCKETS,
-                &["credential", "tier"],
-            ),
-            cache_requests: make.counters(
-                "token_cache_requests_total",
-                "Look-ups of credentials.",
-                &["tier", "result"],
+            checks: CheckSeries::new(
+                &make.histograms(
+                    "auth_check_duration_seconds",
+                    "How long it took to judge a request with a credential, by the farthest place asked.",
+                    &CHECK_BUCKETS,
+                    &["credential", "tier"],
+                ),
+                make.counters(
+                    "token_cache_requests_total",
+                    "Look-ups of credentials.",
+                    &["tier", "result"],
+                ),
             ),
             identity_requests: make.counters(
                 "identity_requests_total",
@@ -148,6 +150,9 @@ impl Metrics {
     /// Counts a finished request.
     pub fn request(&self, record: &RequestRecord<'_>) {
         self.routes.count(record);
+        if let Some(check) = record.check {
+            self.checks.count(record.credential, check);
+        }
     }
 
     /// A request is under way.
@@ -183,18 +188,20 @@ impl Metrics {
         self.upstream_up.with_label_values(&[upstream]).set(i64::from(up));
     }
 
-    /// Who asks was found out, or not, in this tier: `l1`, `redis`, `db`.
-    pub fn checked(&self, credential: &'static str, tier: &'static str, took: Duration) {
-        self.checks.with_label_values(&[credential, tier]).observe(took.as_secs_f64());
-    }
-
-    /// A cache of credentials was asked; `result` is `hit` or `miss`.
+    /// A cache of credentials beyond memory was asked; `result` is `hit` or `miss`.
     pub fn token_cache(&self, tier: &'static str, result: &'static str) {
-        self.cache_requests.with_label_values(&[tier, result]).inc();
+        self.checks.cache(tier, result).inc();
     }
 
-    /// A request to our own API ended.
-    pub fn identity_request(&self, endpoint: &'static str, outcome: &'static str) {
+    /// A request to our own API was answered with this status. `endpoint`: its path below the
+    /// prefix, as the router knows it.
+    pub fn identity_request(&self, endpoint: &'static str, status: u16) {
+        let outcome = match status {
+            ..400 => "success",
+            429 => "throttled",
+            400..500 => "refused",
+            _ => "error",
+        };
         self.identity_requests.with_label_values(&[endpoint, outcome]).inc();
     }
 
@@ -355,9 +362,9 @@ mod tests {
         metrics.upstream_duration("app").observe(0.001);
         metrics.upstream_retried("app");
         metrics.upstream_is_up("app", true);
-        metrics.checked("jwt", "l1", took);
-        metrics.token_cache("l1", "hit");
-        metrics.identity_request("token_login", "success");
+        metrics.request(&sample());
+        metrics.token_cache("redis", "miss");
+        metrics.identity_request("/token/login/", 200);
         metrics.rate_limited("login_per_account");
         metrics.spoofed_header("x-forwarded-user");
         metrics.password_hashed("argon2id", took);
@@ -373,7 +380,8 @@ mod tests {
             r#"portcullis_upstream_up{upstream="app"} 1"#,
             r#"portcullis_auth_check_duration_seconds_count{credential="jwt",tier="l1"} 1"#,
             r#"portcullis_token_cache_requests_total{result="hit",tier="l1"} 1"#,
-            r#"portcullis_identity_requests_total{endpoint="token_login",outcome="success"} 1"#,
+            r#"portcullis_token_cache_requests_total{result="miss",tier="redis"} 1"#,
+            r#"portcullis_identity_requests_total{endpoint="/token/login/",outcome="success"} 1"#,
             r#"portcullis_rate_limited_total{policy="login_per_account"} 1"#,
             r#"portcullis_spoofed_headers_total{header="x-forwarded-user"} 1"#,
             r#"portcullis_password_hash_duration_seconds_count{algorithm="argon2id"} 1"#,

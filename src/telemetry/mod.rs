@@ -6,6 +6,7 @@
 
 pub mod logs;
 
+mod checks;
 mod maker;
 mod metrics;
 mod record;
@@ -13,5 +14,5 @@ mod request_log;
 mod series;
 
 pub use self::metrics::{InFlight, Metrics};
-pub use self::record::{Decision, RequestRecord};
+pub use self::record::{Check, Decision, RequestRecord, Tier};
 pub use self::request_log::RequestLog;

@@ -35,12 +35,52 @@ pub struct RequestRecord<'a> {
     pub reason: &'static str,
     /// What kind of credential was looked at: `jwt`, `opaque`, `basic` or `none`.
     pub credential: &'static str,
+    /// What it took to know whose it is; `None` where no credential was looked at.
+    pub check: Option<Check>,
     /// The user's number, or `issuer:sub`.
     pub user_id: Option<&'a str>,
     /// The user's name.
     pub user_name: Option<&'a str>,
     /// The upstream that answered.
     pub upstream: Option<&'a str>,
+}
+
+/// What it took to know who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Check {
+    /// The farthest place that was asked.
+    pub tier: Tier,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Where it was found out who asks: `l1`, `jwks`, `redis` or `db`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// In memory.
+    Memory,
+    /// By a signature that was not seen before, and memory.
+    Keys,
+    /// In Redis.
+    Shared,
+    /// In the database.
+    Database,
+}
+
+impl Tier {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Memory, Self::Keys, Self::Shared, Self::Database];
+
+    /// Its word in labels and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "l1",
+            Self::Keys => "jwks",
+            Self::Shared => "redis",
+            Self::Database => "db",
+        }
+    }
 }
 
 /// What became of a request at the gate.
@@ -84,6 +124,7 @@ pub(super) fn sample() -> RequestRecord<'static> {
         decision: Decision::Allow,
         reason: "authenticated",
         credential: "jwt",
+        check: Some(Check { tier: Tier::Memory, took: Duration::from_micros(2) }),
         user_id: Some("7"),
         user_name: Some("ada"),
         upstream: Some("app"),

@@ -189,6 +189,7 @@ fn write_line(line: &mut Vec<u8>, record: &RequestRecord<'_>) {
     line.text(",\"portcullis.decision\":", record.decision.as_str());
     line.text(",\"portcullis.reason\":", record.reason);
     line.text(",\"portcullis.credential\":", record.credential);
+    line.some_text(",\"portcullis.tier\":", record.check.map(|check| check.tier.as_str()));
     line.some_text(",\"portcullis.upstream\":", record.upstream);
     line.word("}\n");
 }
@@ -279,7 +280,8 @@ mod tests {
             r#""http.response.status_code":200,"url.path":"/app/x","source.ip":"192.0.2.1","#,
             r#""client.ip":"203.0.113.9","user.id":"7","user.name":"ada","http.request.id":"00ff","#,
             r#""event.duration":1500000,"portcullis.route":"/app","portcullis.decision":"allow","#,
-            r#""portcullis.reason":"authenticated","portcullis.credential":"jwt","portcullis.upstream":"app"}"#,
+            r#""portcullis.reason":"authenticated","portcullis.credential":"jwt","portcullis.tier":"l1","#,
+            r#""portcullis.upstream":"app"}"#,
             "\n"
         );
         assert_eq!(text(&sample()), expected);

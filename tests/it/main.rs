@@ -42,6 +42,9 @@ mod api;
 mod mail;
 
 #[cfg(test)]
+mod telemetry;
+
+#[cfg(test)]
 mod replicas;
 
 #[cfg(test)]

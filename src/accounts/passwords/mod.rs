@@ -14,7 +14,7 @@ mod tests;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,11 +23,15 @@ use tokio::time::timeout;
 
 use crate::config;
 use crate::model::Timestamp;
+use crate::telemetry::Metrics;
 
 use self::formats::{Policy, Stored};
 use self::slowest::Slowest;
 
 pub use self::slowest::{SLOWEST_HASH, slower};
+
+/// What new hashes are called in metrics, as [`format_name`] would.
+const ARGON2: &str = "argon2";
 
 /// Passwords beyond this are refused before they are hashed: 4,096 bytes.
 pub const MAX_PASSWORD_BYTES: usize = 4096;
@@ -49,12 +53,13 @@ pub enum Checked {
 }
 
 /// The hashing pool. Cheap to clone; clones share its places.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Passwords {
     policy: Policy,
     places: Arc<Semaphore>,
     wait: Duration,
     slowest: Slowest,
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// A stored hash that nobody's password fits: `!` and 40 random characters, as Django
@@ -93,7 +98,14 @@ impl Passwords {
         };
         let policy = Policy::new(policy);
         let (places, slowest) = (Arc::new(Semaphore::new(places)), Slowest::new(policy));
-        Self { policy, places, wait, slowest }
+        Self { policy, places, wait, slowest, metrics: None }
+    }
+
+    /// Has every hash and every wait counted.
+    #[must_use]
+    pub fn counted_in(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = Some(metrics);
+        self
     }
 
     /// Whether it is time to ask what the store keeps under [`SLOWEST_HASH`].
@@ -111,7 +123,7 @@ impl Passwords {
     /// [`MAX_PASSWORD_BYTES`] first, since [`Self::verify`] will not look at them.
     pub async fn hash(&self, password: &str) -> Result<String, Busy> {
         let (policy, password) = (self.policy, SecretString::from(password));
-        self.in_pool(move || policy.hash(password.expose_secret().as_bytes())).await?
+        self.in_pool(ARGON2, move || policy.hash(password.expose_secret().as_bytes())).await?
     }
 
     /// Compares a password with a stored hash; `None` stands for an unknown account.
@@ -125,7 +137,10 @@ impl Passwords {
         }
         let (policy, password) = (self.policy, SecretString::from(password));
         let (stored, slowest) = (stored.map(SecretString::from), self.slowest.stand_in());
-        self.in_pool(move || {
+        // Unknown accounts are counted as what they cost.
+        let counted = stored.as_ref().map_or(&*slowest, |stored| stored.expose_secret());
+        let algorithm = format_name(counted);
+        self.in_pool(algorithm, move || {
             let stored = stored.as_ref().map_or("", ExposeSecret::expose_secret);
             check(policy, &slowest, password.expose_secret().as_bytes(), &Stored::read(stored))
         })
@@ -139,12 +154,25 @@ impl Passwords {
     /// any number of hashes.
     async fn in_pool<T: Send + 'static>(
         &self,
+        algorithm: &'static str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Busy> {
-        let place = self.place().await?;
+        let waiting = self.metrics.as_ref().map(|metrics| metrics.password_waiting());
+        let place = self.place().await.inspect_err(|Busy| {
+            if let Some(metrics) = &self.metrics {
+                metrics.password_rejected();
+            }
+        })?;
+        drop(waiting);
+        let metrics = self.metrics.clone();
         let done = spawn_blocking(move || {
             let _place = place;
-            work()
+            let began = Instant::now();
+            let done = work();
+            if let Some(metrics) = metrics {
+                metrics.password_hashed(algorithm, began.elapsed());
+            }
+            done
         });
         done.await.map_err(|_| Busy)
     }
@@ -234,7 +262,8 @@ mod pool_tests {
         let pool = Passwords::new(&CHEAP, 1, Duration::from_secs(5));
         let (finish, wait) = std::sync::mpsc::channel::<()>();
         let hanging = pool.clone();
-        let client = tokio::spawn(async move { hanging.in_pool(move || wait.recv()).await });
+        let client =
+            tokio::spawn(async move { hanging.in_pool(ARGON2, move || wait.recv()).await });
         while pool.places.available_permits() > 0 {
             tokio::task::yield_now().await;
         }

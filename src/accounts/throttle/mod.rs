@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::cluster::{LoginCount, LoginOutcome, LoginTry, RateOf, SharedCounts};
 use crate::config::Limits;
 use crate::fold::fold;
+use crate::telemetry::Metrics;
 
 /// Not now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +38,7 @@ pub struct Throttle {
     limits: Arc<Limits>,
     here: Here,
     shared: Option<SharedCounts>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// Addresses that one party can easily take turns with count as one.
@@ -72,7 +74,8 @@ impl Throttle {
     /// Counts by these limits.
     #[must_use]
     pub fn new(limits: &Limits, clock: Clock) -> Self {
-        Self { limits: Arc::new(limits.clone()), here: Here::new(limits, clock), shared: None }
+        let here = Here::new(limits, clock);
+        Self { limits: Arc::new(limits.clone()), here, shared: None, metrics: None }
     }
 
     /// Counts for all replicas together.
@@ -82,12 +85,28 @@ impl Throttle {
         self
     }
 
+    /// Has every refusal counted.
+    #[must_use]
+    pub fn counted_in(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
     /// A login with a password, by whichever endpoint. All spellings of the name count as one,
     /// and names that nobody has count like any other.
     ///
     /// # Errors
     /// It is to be tried later.
     pub async fn login(
+        &self,
+        account: &str,
+        address: Option<IpAddr>,
+    ) -> Result<Attempt, Throttled> {
+        let attempt = self.try_login(account, address).await;
+        attempt.inspect_err(|throttled| self.count(throttled))
+    }
+
+    async fn try_login(
         &self,
         account: &str,
         address: Option<IpAddr>,
@@ -129,10 +148,11 @@ impl Throttle {
         let key = network.0.to_string();
         let rate = self.limits.registration_per_address;
         let rates = [RateOf { name: "registration", key: &key, rate }];
-        match self.take(&rates, &["registration_per_address"]).await {
+        let taken = match self.take(&rates, &["registration_per_address"]).await {
             Some(taken) => taken,
             None => self.here.registration(network),
-        }
+        };
+        taken.inspect_err(|throttled| self.count(throttled))
     }
 
     /// A mail that somebody asks for: a reset, another activation link. Counts by the text that was
@@ -160,9 +180,16 @@ impl Throttle {
         let rate = self.limits.reset_per_account;
         rates.push(RateOf { name: "reset", key: &account, rate });
         policies.push("reset_per_account");
-        match self.take(&rates, &policies).await {
+        let taken = match self.take(&rates, &policies).await {
             Some(taken) => taken,
             None => self.here.reset(&account, network),
+        };
+        taken.inspect_err(|throttled| self.count(throttled))
+    }
+
+    fn count(&self, throttled: &Throttled) {
+        if let Some(metrics) = &self.metrics {
+            metrics.rate_limited(throttled.policy);
         }
     }
 

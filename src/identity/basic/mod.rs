@@ -32,6 +32,7 @@ use super::flight::Flights;
 use super::opaque::OpaqueForm;
 use super::outage::Away;
 use super::proved::{CredentialKind, Identity, Subject};
+use super::reach::Reach;
 use super::records::{ATTEMPTS, Record};
 use super::rejection::{BasicFault, IdentifyError, Rejection};
 use super::tier::CachedUser;
@@ -134,6 +135,7 @@ impl BasicAuthenticator {
     }
 
     /// Proves a name and what came with it. No I/O and no hashing for what was seen before.
+    /// Notes in `reach` how far it had to go.
     ///
     /// # Errors
     /// Why it is not good, or that this cannot be found out at present.
@@ -141,6 +143,7 @@ impl BasicAuthenticator {
         &self,
         credential: BasicCredential<'_>,
         address: Option<IpAddr>,
+        reach: &mut Reach,
     ) -> Result<Arc<Identity>, BasicError> {
         let (now, revocations) = (self.authenticator.clock.now(), &self.authenticator.revocations);
         if !revocations.is_fresh(now) {
@@ -152,9 +155,14 @@ impl BasicAuthenticator {
         }
         let digest = TokenDigest(self.mark(b"credential", &[credential.text()]));
         let Some(known) = self.known.get(&digest) else {
+            reach.extend(Reach::Database);
             return Box::pin(self.find_out(credential, digest, None, address)).await;
         };
-        match known.entry.standing(revocations, now) {
+        let standing = known.entry.standing(revocations, now);
+        if standing != Standing::Good {
+            reach.extend(Reach::Database);
+        }
+        match standing {
             Standing::Good => Ok(Arc::clone(&known.entry.identity)),
             Standing::Due => Box::pin(self.confirm(credential, digest, known, address)).await,
             Standing::Outdated => {

@@ -12,8 +12,8 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use portcullis::config::{Route, Scheme, Settings};
 use portcullis::identity::{
-    BasicAuthenticator, BasicError, BasicFault, Identity, PasswordError, PasswordProver, Rejection,
-    claimed_basic,
+    BasicAuthenticator, BasicError, BasicFault, Identity, PasswordError, PasswordProver, Reach,
+    Rejection, claimed_basic,
 };
 use portcullis::model::User;
 use portcullis::store::Store;
@@ -85,7 +85,7 @@ async fn prove(
     let mut headers = HeaderMap::new();
     let value = format!("Basic {}", STANDARD.encode(format!("{name}:{password}")));
     headers.insert(AUTHORIZATION, value.parse().unwrap());
-    basic.identify(claimed_basic(&headers).unwrap().unwrap(), None).await
+    basic.identify(claimed_basic(&headers).unwrap().unwrap(), None, &mut Reach::default()).await
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config::{self, Endpoint, Loaded, SecretText, Settings};
+use crate::config::{self, Endpoint, Fault, Faults, Loaded, SecretText, Settings};
+use crate::mail::{self, TemplateFault};
 
 /// The exit code for a configuration with faults: `EX_USAGE` of sysexits.h.
 pub const FAULTY: u8 = 64;
@@ -33,7 +34,7 @@ pub fn load(
     errors: &mut impl Write,
 ) -> Result<Settings, u8> {
     // That errors cannot be written anywhere changes nothing about the outcome.
-    match config::load(files, environment) {
+    match checked(files, environment) {
         Ok(Loaded { settings, warnings }) => {
             for warning in warnings {
                 let _ = writeln!(errors, "warning: {warning}");
@@ -44,6 +45,29 @@ pub fn load(
             let _ = writeln!(errors, "{faults}");
             Err(FAULTY)
         }
+    }
+}
+
+/// Reads the settings, and then what they name and only its own module can read.
+pub(super) fn checked(
+    files: &[PathBuf],
+    environment: Vec<(String, String)>,
+) -> Result<Loaded, Faults> {
+    let loaded = config::load(files, environment)?;
+    match mail::proofread(&loaded.settings) {
+        Ok(()) => Ok(loaded),
+        Err(faults) => Err(Faults(faults.iter().map(template_fault).collect())),
+    }
+}
+
+fn template_fault(fault: &TemplateFault) -> Fault {
+    let line = fault.line.map(|line| format!(":{line}")).unwrap_or_default();
+    Fault {
+        place: format!("{}{line}", fault.file.display()),
+        key: "mail.templates".to_owned(),
+        text: fault.text.clone(),
+        remedy: "mend the template, or take the file away: the built-in text serves then"
+            .to_owned(),
     }
 }
 
@@ -116,6 +140,27 @@ mod tests {
                 || errors.starts_with("warning: accounts.registration: "),
             "{errors}"
         );
+    }
+
+    #[test]
+    fn a_fault_in_a_mail_template_is_told_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("activation.txt");
+        std::fs::write(&file, "Hello\n{{ nobody }}").unwrap();
+        let path = folder.path().display().to_string();
+        let environment = vec![("PORTCULLIS__MAIL__TEMPLATES".to_owned(), path)];
+        let mut errors = Vec::new();
+        assert_eq!(load(&[], environment.clone(), &mut errors), Err(64));
+        assert_eq!(
+            String::from_utf8(errors).unwrap(),
+            format!(
+                "the configuration has a fault:\n  {}:2: mail.templates: undefined value: `nobody` is undefined\n      \
+                 mend the template, or take the file away: the built-in text serves then\n",
+                file.display()
+            )
+        );
+        std::fs::write(&file, "Hello\n{{ username }}").unwrap();
+        assert!(load(&[], environment, &mut Vec::new()).is_ok());
     }
 
     #[test]

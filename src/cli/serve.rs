@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::EXIT_FAILURE;
-use super::check::FAULTY;
+use super::check::{FAULTY, checked};
 use crate::app::{self, Options};
-use crate::config::{self, Loaded};
+use crate::config::Loaded;
 use crate::telemetry::logs;
 
 /// Runs the gateway. Exit 64: the configuration has faults; 1: it could not start.
 pub(super) fn run(files: &[PathBuf], environment: Vec<(String, String)>) -> ExitCode {
     let mut errors = std::io::stderr();
-    let loaded = match config::load(files, environment) {
+    let loaded = match checked(files, environment) {
         Ok(loaded) => loaded,
         Err(faults) => {
             let _ = writeln!(errors, "{faults}");

@@ -12,7 +12,6 @@ const PLANNED: &[(&str, &str)] = &[
         "server.tls",
         "TLS is not built yet: the listeners speak plain HTTP, put a proxy with TLS in front",
     ),
-    ("mail.templates", "own templates are not built yet: mails have the built-in texts"),
     ("tokens.jwt.auth_header_types", "other words are not built yet: JWTs come after `Bearer`"),
     ("tokens.jwt.user_id_field", "other fields are not built yet: the user claim holds the id"),
     (
@@ -27,7 +26,6 @@ const PLANNED: &[(&str, &str)] = &[
         "tokens.jwt.trusted.*.jwks_url",
         "fetching key sets is not built yet: no token of this issuer will be believed; save the set and write jwks_file",
     ),
-    ("accounts.pages", "pages are not built yet: the API is served, without them"),
     (
         "identity_headers.assertion",
         "the assertion is not built yet: the header is removed from requests and not sent",
@@ -86,7 +84,7 @@ mod tests {
         assert_eq!(report.finish(), Ok(Vec::new()));
 
         let mut settings = Settings::default();
-        settings.mail.templates = Some("letters".into());
+        settings.identity_headers.assertion = "X-Proof".into();
         settings.tokens.jwt.trusted = vec![
             TrustedIssuer::default(),
             TrustedIssuer { jwks_url: "https://sso.example".into(), ..TrustedIssuer::default() },
@@ -95,6 +93,6 @@ mod tests {
         warn(&settings, &mut report);
         let warnings = report.finish().unwrap();
         let keys: Vec<_> = warnings.iter().map(|warning| warning.key.as_str()).collect();
-        assert_eq!(keys, ["mail.templates", "tokens.jwt.trusted[1].jwks_url"]);
+        assert_eq!(keys, ["tokens.jwt.trusted[1].jwks_url", "identity_headers.assertion"]);
     }
 }

@@ -4,7 +4,7 @@
 //! settings win over the request, and the request's host was checked against
 //! `server.allowed_hosts` before it got here. It must not know tokens or templates.
 
-use crate::config::Settings;
+use crate::config::{LinkPage, Settings};
 use crate::model::{MailPurpose, Site};
 
 /// The front end that mails point to, as the settings have it.
@@ -41,9 +41,9 @@ impl Frontend {
             protocol: accounts.email_frontend_protocol.clone(),
             domain: accounts.email_frontend_domain.clone(),
             site_name: accounts.email_frontend_site_name.clone(),
-            password_reset: accounts.password_reset_confirm_url.clone(),
-            username_reset: accounts.username_reset_confirm_url.clone(),
-            activation: accounts.activation_url.clone(),
+            password_reset: settings.link_path(LinkPage::Password),
+            username_reset: settings.link_path(LinkPage::Username),
+            activation: settings.link_path(LinkPage::Activation),
             fallback: Site { scheme: scheme.to_owned(), host },
         }
     }
@@ -82,7 +82,7 @@ impl Frontend {
         Some(format!("{}/{}", base.trim_end_matches('/'), path.trim_start_matches('/')))
     }
 
-    fn base(&self, site: Option<&Site>) -> String {
+    pub(super) fn base(&self, site: Option<&Site>) -> String {
         if !self.site_url.is_empty() {
             return self.site_url.clone();
         }

@@ -1,11 +1,9 @@
-//! Writes letters: subjects as djoser has them, texts from templates.
+//! Writes letters: who gets which words; the words themselves come from templates.
 //!
 //! It must not know how letters travel.
 
 use std::fmt;
 
-use minijinja::value::Value;
-use minijinja::{Environment, UndefinedBehavior, context};
 use secrecy::ExposeSecret;
 
 use crate::identity::Links;
@@ -13,6 +11,7 @@ use crate::model::{MailPurpose, Site, Timestamp, User};
 
 use super::MailError;
 use super::frontend::Frontend;
+use super::templates::{Templates, Words, Written};
 
 /// A letter to one person, in two forms. It may hold a link that opens the account.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,83 +43,56 @@ pub(super) struct Occasion<'a> {
 
 /// The writer, with its templates read.
 pub(super) struct Letters {
-    templates: Environment<'static>,
+    templates: Templates,
     frontend: Frontend,
     links: Links,
 }
 
-macro_rules! templates {
-    ($($name:literal),* $(,)?) => {
-        &[$(($name, include_str!(concat!("templates/", $name)))),*]
-    };
-}
-
-const TEMPLATES: &[(&str, &str)] = templates![
-    "layout.html",
-    "password_reset.txt",
-    "password_reset.html",
-    "username_reset.txt",
-    "username_reset.html",
-    "activation.txt",
-    "activation.html",
-    "confirmation.txt",
-    "confirmation.html",
-    "password_changed.txt",
-    "password_changed.html",
-    "username_changed.txt",
-    "username_changed.html",
-];
-
 impl Letters {
-    pub(super) fn new(frontend: Frontend, links: Links) -> Result<Self, MailError> {
-        let mut templates = Environment::new();
-        // A misspelt name is a fault, not a gap in a mail.
-        templates.set_undefined_behavior(UndefinedBehavior::Strict);
-        for (name, source) in TEMPLATES {
-            templates.add_template(name, source).map_err(MailError::Template)?;
-        }
-        Ok(Self { templates, frontend, links })
+    pub(super) fn new(templates: Templates, frontend: Frontend, links: Links) -> Self {
+        Self { templates, frontend, links }
     }
 
     /// Writes one. The token in its link is made here and kept nowhere else.
     pub(super) fn write(&self, occasion: &Occasion<'_>) -> Result<Letter, MailError> {
         let Occasion { purpose, user, address, site, at } = *occasion;
         let site_name = self.frontend.name(site);
+        let base = self.frontend.base(site);
+        let (protocol, domain) = base.split_once("://").unwrap_or(("", &base));
         let token = self.links.token(purpose, user, at);
         let uid = Links::uid(user.id);
         let url = self.frontend.link(purpose, site, &uid, token.expose_secret());
-        let url = url.unwrap_or_default();
-        let subject = subject(purpose, &site_name);
-        let render = |form: &str, url: Value| {
-            let template = self.templates.get_template(&format!("{}.{form}", name(purpose)))?;
-            template.render(context! { subject => &subject, site_name => &site_name, username => &user.username, url })
+        let linked = url.is_some();
+        let words = Words {
+            site_name: &site_name,
+            protocol,
+            domain,
+            username: &user.username,
+            first_name: &user.first_name,
+            last_name: &user.last_name,
+            email: address,
+            url: url.as_deref().unwrap_or_default(),
+            uid: if linked { &uid } else { "" },
+            token: if linked { token.expose_secret() } else { "" },
         };
-        let html_url = Value::from_safe_string(escape_attribute(&url));
-        let text = render("txt", Value::from(&*url)).map_err(MailError::Template)?;
-        let html = render("html", html_url).map_err(MailError::Template)?;
-        Ok(Letter { to: address.to_owned(), subject, text: text + "\n", html: html + "\n" })
+        let Written { subject, text, html } =
+            self.templates.write(name(purpose), &words).map_err(MailError::Template)?;
+        Ok(Letter { to: address.to_owned(), subject, text, html })
     }
 }
 
-fn subject(purpose: MailPurpose, site: &str) -> String {
-    match purpose {
-        MailPurpose::PasswordReset => format!("Password reset on {site}"),
-        MailPurpose::UsernameReset => format!("Username reset on {site}"),
-        MailPurpose::Activation => format!("Account activation on {site}"),
-        MailPurpose::Confirmation => {
-            format!("{site} - Your account has been successfully created and activated!")
-        }
-        MailPurpose::PasswordChanged => {
-            format!("{site} - Your password has been successfully changed!")
-        }
-        MailPurpose::UsernameChanged => {
-            format!("{site} - Your username has been successfully changed!")
-        }
-    }
-}
+/// The names of all mails.
+pub(super) const PURPOSES: [&str; 6] = [
+    name(MailPurpose::PasswordReset),
+    name(MailPurpose::UsernameReset),
+    name(MailPurpose::Activation),
+    name(MailPurpose::Confirmation),
+    name(MailPurpose::PasswordChanged),
+    name(MailPurpose::UsernameChanged),
+];
 
 /// What templates are called by, and what logs call a mail.
-pub(super) fn name(purpose: MailPurpose) -> &'static str {
+pub(super) const fn name(purpose: MailPurpose) -> &'static str {
     match purpose {
         MailPurpose::PasswordReset => "password_reset",
         MailPurpose::UsernameReset => "username_reset",
@@ -129,23 +101,6 @@ pub(super) fn name(purpose: MailPurpose) -> &'static str {
         MailPurpose::PasswordChanged => "password_changed",
         MailPurpose::UsernameChanged => "username_changed",
     }
-}
-
-/// For a quoted attribute and for text. The template engine would escape slashes as well, and
-/// some mail programs then show a broken link.
-fn escape_attribute(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
@@ -193,7 +148,7 @@ pub(super) mod tests {
     }
 
     pub(crate) fn letter(purpose: MailPurpose, username: &str, site: &str) -> Letter {
-        let letters = Letters::new(frontend(), links()).unwrap();
+        let letters = Letters::new(Templates::read(None).unwrap(), frontend(), links());
         let site = Site { scheme: "https".into(), host: site.into() };
         let user = user(username);
         let address = &*user.email;

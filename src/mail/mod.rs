@@ -9,12 +9,16 @@ mod frontend;
 mod letters;
 mod message;
 mod postman;
+mod templates;
 mod transport;
 
 pub use frontend::Frontend;
 pub use letters::Letter;
 pub use postman::{Bell, Postman};
+pub use templates::TemplateFault;
 pub use transport::{Captured, SendError, Smtp, Transport};
+
+use crate::config::Settings;
 
 /// Why mail cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +35,22 @@ pub enum MailError {
     /// `mail.from` is not a mailbox.
     #[error("mail.from is not an address such as \"Name <noreply@example.org>\"")]
     From(#[source] lettre::address::AddressError),
-    /// A template has a fault.
+    /// A mail cannot be written.
     #[error("a mail template has a fault")]
     Template(#[source] minijinja::Error),
+    /// `mail.templates` has faults.
+    #[error("mail.templates has faults: {}", list(.0))]
+    Templates(Vec<TemplateFault>),
+}
+
+/// Reads and tries the templates that the settings name.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn proofread(settings: &Settings) -> Result<(), Vec<TemplateFault>> {
+    templates::Templates::read(settings.mail.templates.as_deref()).map(drop)
+}
+
+fn list(faults: &[TemplateFault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -22,6 +22,7 @@ use super::MailError;
 use super::frontend::Frontend;
 use super::letters::{Letters, Occasion, name};
 use super::message::message;
+use super::templates::Templates;
 use super::transport::{SEND_LIMIT, Transport};
 
 /// Mails taken at once, to be sent one after another.
@@ -89,7 +90,9 @@ impl Postman {
         bell: Bell,
     ) -> Result<Self, MailError> {
         let from = settings.mail.from.parse().map_err(MailError::From)?;
-        let letters = Letters::new(Frontend::new(settings), links)?;
+        let templates = Templates::read(settings.mail.templates.as_deref());
+        let templates = templates.map_err(MailError::Templates)?;
+        let letters = Letters::new(templates, Frontend::new(settings), links);
         Ok(Self { store, letters, from, transport, clock, bell })
     }
 

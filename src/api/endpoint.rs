@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{ALLOW, CACHE_CONTROL, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use percent_encoding::percent_decode_str;
@@ -104,6 +104,14 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// What one of our own pages sends to a handler: a form, by nobody who is known.
+    pub(super) fn from_page(caller: Caller, form: &serde_json::Value) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(body::JSON));
+        let body = Body::from(form.to_string());
+        Self { identity: None, caller, headers, path: String::new(), body }
+    }
+
     /// Reads the body into a form.
     pub(super) async fn form(self, api: &ApiParts) -> Result<Form, Failure> {
         let most = api.accounts.settings().limits.auth_body_bytes;

@@ -8,7 +8,7 @@
 //! Reading order: `routes` (every path), `endpoint` (what happens to every request), `body` and
 //! `fields` (what was sent), the handlers by path (`users`, `people`,
 //! `logins`, `username`, `activation`, `recovery`, `token`, `jwt`),
-//! `failure` and `reply` (what is answered).
+//! `failure` and `reply` (what is answered); `pages` is the same in HTML for mailed links.
 
 pub mod caller;
 
@@ -24,6 +24,7 @@ mod activation;
 mod jwt;
 mod key_set;
 mod logins;
+mod pages;
 mod people;
 mod recovery;
 mod root;

@@ -18,7 +18,9 @@ use crate::identity::Authenticator;
 
 use super::endpoint::{Credentials, Endpoint, FinalSlash, Handler, Openness, whole};
 use super::reply::{self, Reply};
-use super::{activation, jwt, key_set, logins, people, recovery, root, token, username, users};
+use super::{
+    activation, jwt, key_set, logins, pages, people, recovery, root, token, username, users,
+};
 
 /// What the API is made of.
 pub struct ApiParts {
@@ -44,6 +46,9 @@ pub fn router(parts: ApiParts) -> Router {
             FinalSlash::Redirected => router.route(&bare, any(redirect)),
         };
         router = router.route(&path, serve(&parts, &endpoint));
+    }
+    if parts.accounts.settings().accounts.pages {
+        router = pages::mount(router, &prefix, &parts);
     }
     let keys = Arc::clone(&parts.accounts);
     router

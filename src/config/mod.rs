@@ -36,12 +36,15 @@ mod fault;
 
 mod endpoint;
 
+mod pages;
+
 mod example;
 
 pub use endpoint::Endpoint;
 pub use example::example;
 pub use fault::{Fault, Faults, Warning};
 pub use load::{Loaded, load};
+pub use pages::LinkPage;
 
 pub use sections::{
     Access, Accounts, Argon2, Cache, Compatibility, Cors, Database, IdentityHeaders, JwtTokens,

@@ -80,7 +80,7 @@ pub struct Accounts {
     pub email_frontend_protocol: String,
     /// What mails call the site; empty: its host.
     pub email_frontend_site_name: String,
-    /// Whether pages for log in, registration and reset are served. Default false.
+    /// Whether mailed links lead to small pages of the gateway's own. Default false.
     pub pages: bool,
     /// What a password hash costs.
     pub argon2: Argon2,

@@ -25,6 +25,8 @@ mod rotation;
 
 mod reset_password;
 
+mod pages;
+
 mod token;
 
 mod jwt;

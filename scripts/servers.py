@@ -15,7 +15,9 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 START_SECONDS = 30
 STOP_SECONDS = 20
@@ -176,6 +178,55 @@ class Postgres:
 
     def __exit__(self, *_):
         stop(self.process, signal.SIGINT)  # ends the sessions, then itself
+
+
+class PgBouncer:
+    """PgBouncer in transaction mode before a `Postgres`: every database of it, over two connections each.
+
+    Two, so that clients must take turns: a statement that trusts in its connection finds another's there.
+    """
+
+    def __init__(self, folder, postgres):
+        self.folder, self.postgres = Path(folder) / "pgbouncer", postgres
+
+    def __enter__(self):
+        program = shutil.which("pgbouncer", path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"]))
+        if program is None:
+            raise Trouble("no pgbouncer here: run scripts/setup test")
+        self.folder.mkdir()
+        port = free_ports()
+        server = urlsplit(self.postgres.url)
+        configuration = self.folder / "pgbouncer.ini"
+        configuration.write_text(f"""
+[databases]
+* = host={server.hostname} port={server.port} user={server.username} password={server.password}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 2
+max_client_conn = 1000
+""")
+        log = self.folder / "log"
+        if self.postgres.account is not None:
+            for path in (self.folder, configuration):
+                os.chown(path, self.postgres.account.pw_uid, self.postgres.account.pw_gid)
+        with log.open("wb") as out:
+            self.process = self.postgres.run([program, configuration], out)
+        wait_until(lambda: listens(port), self.process, log, "pgbouncer")
+        self.address = f"127.0.0.1:{port}"
+        return self
+
+    def __exit__(self, *_):
+        stop(self.process, signal.SIGINT)
+
+
+def listens(port):
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
 
 
 def postgres_programs():

@@ -8,6 +8,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 /// Holds the URL of a PostgreSQL server in which databases may be made.
 const POSTGRES: &str = "PORTCULLIS_TEST_POSTGRES";
 
+/// Holds the address of a `PgBouncer` in transaction mode before that server.
+const PGBOUNCER: &str = "PORTCULLIS_TEST_PGBOUNCER";
+
 /// Holds the URL of a Redis server. Whoever keeps something there has an installation, and with
 /// it names, of its own.
 const REDIS: &str = "PORTCULLIS_TEST_REDIS";
@@ -48,6 +51,15 @@ impl PostgresDatabase {
             server => server,
         });
         format!("{host}/{}?{query}", self.name)
+    }
+
+    /// The same through the `PgBouncer` of the run, which pools by transaction.
+    pub(crate) fn pooled_url(&self) -> String {
+        #[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
+        let Ok(pooler) = std::env::var(PGBOUNCER) else {
+            panic!("{PGBOUNCER} is not set: run `make test`, which starts PgBouncer");
+        };
+        format!("postgres://portcullis@{pooler}/{}", self.name)
     }
 
     /// From now on nobody is connected, and nobody can connect: a server that went away, as far

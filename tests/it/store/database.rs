@@ -92,13 +92,20 @@ async fn a_call_that_is_given_up_half_way_changes_nothing_and_harms_nobody(place
         // A client that hangs up drops the future wherever it happens to be.
         let _ = tokio::time::timeout(Duration::from_micros(50 * number), call).await;
     }
-    let before = store.user_count().await.unwrap();
+    // Connections come back one after another; on a busy machine a call may find none in its time.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let before = loop {
+        match store.user_count().await {
+            Err(StoreError::Unavailable(_)) if Instant::now() < deadline => {}
+            counted => break counted.unwrap(),
+        }
+    };
     register(&store, "last", "").await;
     assert_eq!(store.user_count().await.unwrap(), before + 1);
     assert!(whole_log(&store).await.is_empty());
 }
 
-on_both! {
+on_each! {
     four_that_migrate_at_once_all_succeed,
     a_schema_that_is_up_to_date_or_newer_is_left_alone,
     a_migration_that_reads_differently_now_is_refused,

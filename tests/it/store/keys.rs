@@ -72,7 +72,7 @@ fn debug_shows_nothing_of_a_key() {
     assert!(text.contains("kid") && !text.contains("sealed"), "{text}");
 }
 
-on_both! {
+on_each! {
     a_key_is_added_unless_one_is_active,
     a_key_that_is_not_active_makes_no_difference,
     two_replicas_that_start_at_once_agree_on_a_key,

@@ -136,7 +136,7 @@ async fn a_follower_of_many_writers_misses_nothing(place: &Place) {
     tokio::time::timeout(std::time::Duration::from_secs(20), follower).await.unwrap().unwrap();
 }
 
-on_both! {
+on_each! {
     every_kind_of_entry_is_read_as_it_was_written,
     a_follower_sees_what_came_since,
     a_cursor_survives_compaction_and_the_log_stays_in_step,

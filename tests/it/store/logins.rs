@@ -183,7 +183,7 @@ async fn more_than_one_batch_is_thrown_away(place: &Place) {
     assert_eq!(store.compact(past).await.unwrap(), 2_500);
 }
 
-on_both! {
+on_each! {
     a_login_is_stored_as_given,
     a_login_that_a_cut_overtook_is_not_stored,
     a_login_and_a_cut_at_once_leave_no_login_of_before,

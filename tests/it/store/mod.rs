@@ -1,11 +1,11 @@
-//! What the store promises, on SQLite and on PostgreSQL alike.
+//! What the store promises, on SQLite and on PostgreSQL alike, through PgBouncer too.
 //!
 //! Each test takes a [`place::Place`], an empty database of its own, and is run once for each
-//! kind of database by `on_both!` at the end of its file. A test that is not named there is
+//! way to a database by `on_each!` at the end of its file. A test that is not named there is
 //! dead code, which the lints refuse.
 
-/// Runs each test on both databases.
-macro_rules! on_both {
+/// Runs each test on both databases, and on PostgreSQL through a pooler as well.
+macro_rules! on_each {
     ($($test:ident,)*) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread")]
@@ -17,6 +17,12 @@ macro_rules! on_both {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
                 crate::store::place::on_postgres(super::$test).await;
+            })*
+        }
+        mod pgbouncer {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                crate::store::place::on_pgbouncer(super::$test).await;
             })*
         }
     };

@@ -126,7 +126,7 @@ async fn a_change_that_fails_half_way_leaves_nothing(place: &Place) {
     assert!(!store.email_taken("new@example.org", None).await.unwrap());
 }
 
-on_both! {
+on_each! {
     a_live_name_is_taken_in_its_exact_form_only,
     the_name_of_a_deleted_account_stays_taken_unless_allowed,
     the_name_of_a_renamed_account_is_kept_for_its_last_holder,

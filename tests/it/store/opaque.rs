@@ -155,7 +155,7 @@ async fn imported_tokens_are_known_to_exist(place: &Place) {
     assert!(!store.has_imported_tokens().await.unwrap());
 }
 
-on_both! {
+on_each! {
     a_token_leads_to_its_login_and_its_owner,
     a_token_that_a_cut_overtook_is_not_stored,
     the_oldest_logins_make_room,

@@ -119,7 +119,7 @@ async fn a_user_that_is_gone_gets_no_mail(place: &Place) {
     assert_eq!(place.count("outbox").await, 0);
 }
 
-on_both! {
+on_each! {
     every_purpose_is_read_as_it_was_written,
     a_taken_mail_is_hidden_until_its_lease_ends,
     a_sent_mail_is_gone_and_a_failed_one_comes_back_when_due,

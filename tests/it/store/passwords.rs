@@ -113,7 +113,7 @@ async fn a_hash_is_renewed_unless_the_password_changed(place: &Place) {
     assert_eq!(store.user(ada).await.unwrap().unwrap().generation, 0);
 }
 
-on_both! {
+on_each! {
     a_new_password_may_leave_logins_alone,
     a_new_password_may_end_every_login,
     a_link_to_a_former_address_sets_the_password_and_proves_nothing,

@@ -38,9 +38,15 @@ impl Place {
         Store::open(&self.options).await.unwrap()
     }
 
+    /// Past any pooler.
+    fn url(&self) -> &str {
+        let DatabaseOptions { url, direct_url, .. } = &self.options;
+        if direct_url.is_empty() { url } else { direct_url }
+    }
+
     /// Runs commands past the store.
     pub(super) async fn execute(&self, commands: &str) {
-        let url = &self.options.url;
+        let url = self.url();
         let commands = sqlx::raw_sql(AssertSqlSafe(commands));
         if url.starts_with("sqlite:") {
             let mut connection = SqliteConnection::connect(url).await.unwrap();
@@ -55,7 +61,7 @@ impl Place {
 
     /// Counts rows past the store.
     pub(super) async fn count(&self, table: &str) -> i64 {
-        let url = &self.options.url;
+        let url = self.url();
         let query = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         let (count,): (i64,) = if url.starts_with("sqlite:") {
             let mut connection = SqliteConnection::connect(url).await.unwrap();
@@ -77,6 +83,15 @@ pub(super) async fn on_sqlite(test: impl AsyncFn(&Place)) {
 pub(super) async fn on_postgres(test: impl AsyncFn(&Place)) {
     let database = PostgresDatabase::create().await;
     Box::pin(test(&Place::at(database.url()))).await;
+    database.remove().await;
+}
+
+/// Through a pooler that gives connections out for one transaction each, and has only two.
+pub(super) async fn on_pgbouncer(test: impl AsyncFn(&Place)) {
+    let database = PostgresDatabase::create().await;
+    let (url, direct_url) = (database.pooled_url(), database.url());
+    let options = DatabaseOptions { url, direct_url, pooler: true };
+    Box::pin(test(&Place { options })).await;
     database.remove().await;
 }
 

@@ -174,7 +174,7 @@ async fn groups_are_replaced_as_a_whole_and_come_sorted(place: &Place) {
     }
 }
 
-on_both! {
+on_each! {
     a_changed_profile_has_a_new_version_and_an_unverified_address,
     a_profile_that_stays_as_it_is_logs_nothing,
     a_name_set_by_a_link_proves_the_address_and_promises_a_mail,

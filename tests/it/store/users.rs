@@ -147,7 +147,7 @@ async fn the_last_login_is_noted_and_never_goes_back(place: &Place) {
     assert_eq!((user.last_login, user.version), (Some(second(5)), 0));
 }
 
-on_both! {
+on_each! {
     a_new_user_is_stored_as_given,
     a_new_user_gets_the_mail_that_was_wanted,
     users_are_found_by_exact_name,

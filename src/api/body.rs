@@ -196,6 +196,9 @@ fn not_a_dictionary(value: &Value) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+    use proptest::prelude::*;
+
     use super::*;
     use http::HeaderValue;
 
@@ -345,6 +348,41 @@ mod tests {
     async fn an_empty_body_is_an_empty_form_of_any_type() {
         for content_type in [None, Some("text/plain"), Some(JSON), Some(MULTIPART)] {
             assert_eq!(parsed(content_type, b"").await, Ok(Form::json(HashMap::new())));
+        }
+    }
+
+    proptest! {
+        /// Whatever is sent, under whatever name, is a form or the client's fault.
+        #[test]
+        fn no_bytes_are_our_fault(
+            kind in prop::sample::select(vec![
+                JSON, "application/json; charset=utf-16", URLENCODED, MULTIPART,
+                "multipart/form-data; boundary=B", "multipart/form-data; boundary=\"", "text/plain", "\u{fc}",
+            ]),
+            bytes in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..200),
+                "(--B(--)?|\r\n|Content-Disposition: form-data; name=\"?a|filename=b|[{}\\[\\]\":,0-9e.-]|\\PC){0,40}"
+                    .prop_map(String::into_bytes),
+            ],
+        ) {
+            let parsed = parsed(Some(kind), &bytes).now_or_never().expect("nothing to wait for");
+            if let Err((status, _)) = parsed {
+                prop_assert!((400..500).contains(&status), "{}", status);
+            }
+        }
+
+        #[test]
+        fn fields_come_back_from_forms_and_json_alike(
+            fields in prop::collection::hash_map("[a-z_]{1,8}", "\\PC{0,20}", 1..6),
+        ) {
+            let written = serde_urlencoded::to_string(&fields).unwrap();
+            let json = serde_json::to_string(&fields).unwrap();
+            for (kind, body) in [(URLENCODED, written), (JSON, json)] {
+                let form = parsed(Some(kind), body.as_bytes()).now_or_never().unwrap().unwrap();
+                for (name, value) in &fields {
+                    prop_assert_eq!(form.get(name), Some(&text(value)));
+                }
+            }
         }
     }
 

@@ -127,6 +127,8 @@ fn parse_base36(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const DAY: Duration = Duration::from_hours(24);
@@ -237,6 +239,37 @@ mod tests {
             format!("ü-{tag}"),
         ] {
             assert!(!links().check(purpose, &ada(), &bad, at(0)), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_id_that_can_be_comes_back_from_its_uid(id in 1..=i64::MAX) {
+            prop_assert_eq!(Links::parse_uid(&Links::uid(UserId(id))), Some(UserId(id)));
+        }
+
+        /// One spelling for each id: what is read is what would be written.
+        #[test]
+        fn no_text_is_a_second_spelling_of_a_uid(text in "\\PC{0,24}|[A-Za-z0-9_=-]{0,28}") {
+            if let Some(id) = Links::parse_uid(&text) {
+                prop_assert_eq!(Links::uid(id), text);
+            }
+        }
+
+        #[test]
+        fn only_the_token_itself_is_good(
+            text in "\\PC{0,60}|[0-9a-z]{1,14}-[0-9a-f]{32}",
+            (place, to) in (0..39_usize, any::<char>()),
+        ) {
+            let purpose = MailPurpose::Activation;
+            let token = links().token(purpose, &ada(), at(0));
+            let token = token.expose_secret();
+            prop_assert!(!links().check(purpose, &ada(), &text, at(0)) || text == token);
+            let mut altered: Vec<char> = token.chars().collect();
+            let place = place % altered.len();
+            altered[place] = to;
+            let altered: String = altered.into_iter().collect();
+            prop_assert_eq!(links().check(purpose, &ada(), &altered, at(0)), altered == token);
         }
     }
 

@@ -49,9 +49,9 @@ fn host(server: &Server, claimed: &str) -> String {
         return claimed;
     }
     let named = server.allowed_hosts.iter().find(|host| !host.starts_with(['*', '.']));
-    match (named, server.listen.first()) {
+    match (named, server.addresses().next()) {
         (Some(host), _) => host.clone(),
-        (None, Some(address)) => reachable(*address),
+        (None, Some(address)) => reachable(address),
         (None, None) => "localhost".to_owned(),
     }
 }
@@ -61,8 +61,9 @@ fn host(server: &Server, claimed: &str) -> String {
 fn is_allowed(server: &Server, claimed: &str) -> bool {
     let Some(name) = name_of(claimed) else { return false };
     if server.allowed_hosts.is_empty() {
-        let listed = server.listen.iter().any(|address| {
-            claimed == address.to_string() || (address.port() == 80 && name == ip_text(*address))
+        let listed = server.addresses().any(|address| {
+            let is_usual = matches!(address.port(), 80 | 443);
+            claimed == address.to_string() || (is_usual && name == ip_text(address))
         });
         return listed || matches!(name, "localhost" | "127.0.0.1" | "[::1]");
     }

@@ -104,7 +104,7 @@ pub async fn serve(settings: Settings, options: Options) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
     let starting = Starting::bind(settings, options)?;
     let (ready, became_ready) = tokio::sync::oneshot::channel();
-    let addresses = starting.listeners.addresses().to_vec();
+    let listening = starting.listeners.names().to_vec();
     if let Some(address) = starting.listeners.telemetry() {
         // Before anything is loaded: whoever waits for readiness wants to know where to ask.
         tracing::info!(%address, "serving probes and metrics");
@@ -113,8 +113,8 @@ pub async fn serve(settings: Settings, options: Options) -> anyhow::Result<()> {
     let serving = tokio::spawn(starting.serve(stopping, ready));
     tokio::spawn(async move {
         if became_ready.await.is_ok() {
-            for address in addresses {
-                tracing::info!(%address, "serving traffic");
+            for address in listening {
+                tracing::info!(address, "serving traffic");
             }
         }
     });

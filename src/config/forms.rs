@@ -125,6 +125,31 @@ pub(super) mod path_or_none {
     }
 }
 
+/// Permissions of a file, in octal: `0660`.
+pub(super) mod mode {
+    use super::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let is_octal =
+            (3..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_octal
+            .then(|| u32::from_str_radix(&text, 8).ok())
+            .flatten()
+            .filter(|mode| *mode <= 0o777)
+            .ok_or_else(|| {
+                serde::de::Error::custom(format!(
+                    "`{text}` are no permissions; write them as chmod takes them, such as \"0660\""
+                ))
+            })
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+    pub(crate) fn serialize<S: Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{mode:04o}"))
+    }
+}
+
 /// One text, or a list of texts.
 pub(super) mod one_or_many {
     use std::fmt;

@@ -8,10 +8,6 @@ use super::sections::{Settings, TrustedIssuer};
 
 /// Key (`*`: each element of a list) and what happens instead.
 const PLANNED: &[(&str, &str)] = &[
-    (
-        "server.tls",
-        "TLS is not built yet: the listeners speak plain HTTP, put a proxy with TLS in front",
-    ),
     ("tokens.jwt.auth_header_types", "other words are not built yet: JWTs come after `Bearer`"),
     ("tokens.jwt.user_id_field", "other fields are not built yet: the user claim holds the id"),
     (

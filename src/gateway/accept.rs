@@ -1,34 +1,41 @@
-//! Takes connections and feeds their requests to Pingora, one vetted head at a time.
+//! Takes connections: counts them, learns who is at the other end, agrees on TLS, and chooses
+//! the version of HTTP.
 //!
 //! Stands in for Pingora's own service because that one has no limit for a whole head, none
 //! for idle connections, and refuses malformed requests without a trace. Everything before
-//! the phases is bounded here: connections, heads, waits. It must not know what becomes of a
-//! request.
+//! the phases is bounded here: connections, handshakes, heads, waits. It must not know what
+//! becomes of a request.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use http::StatusCode;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
-use pingora::protocols::Stream;
-use pingora::protocols::http::ServerSession;
-use tokio::net::{TcpListener, TcpStream};
+use ipnet::IpNet;
+use pingora::apps::HttpServerApp;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsAcceptor;
 
-use super::arrival::Arrival;
+use super::arrival::Origin;
 use super::caps::{Caps, Permit};
-use super::conn::{Conn, Turn};
-use super::edge::{self, Send, fresh_request_id};
+use super::conn::Conn;
+use super::edge;
 use super::head::{Alarm, Head, HeadLimits, read_head};
 use super::live::{ErrorReply, Live};
+use super::proxied;
 use super::record::Recorder;
-use super::vet::{Fault, RequestLine, VetLimits, vet};
+use super::socket::{Listening, Socket};
+use super::tls::Certificates;
+use super::vet::Fault;
+use super::wire::Wire;
 use crate::config::Settings;
+
+/// How a client of HTTP/2 begins that knows it is spoken: it looks like a whole head.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// After a failed accept (no descriptors left, most likely).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -65,24 +72,40 @@ impl Rules {
     }
 }
 
+/// What one listener does differently from the next.
+#[derive(Clone, Default)]
+pub(super) struct Manner {
+    pub(super) tls: Option<TlsAcceptor>,
+    /// HTTP/2 without TLS, too.
+    pub(super) h2c: bool,
+    /// Every connection begins with a PROXY header, and comes from one of these networks.
+    pub(super) proxies: Option<Arc<[IpNet]>>,
+}
+
 /// Everything that all connections share. `A` is Pingora's proxy with our phases.
 pub(super) struct Edge<A> {
     pub(super) app: Arc<A>,
-    pub(super) rules: Box<dyn Fn() -> Rules + std::marker::Send + Sync>,
+    pub(super) rules: Box<dyn Fn() -> Rules + Send + Sync>,
     /// Proxies carry many clients' connections: the cap per address is not for them.
-    pub(super) is_trusted: Box<dyn Fn(std::net::IpAddr) -> bool + std::marker::Send + Sync>,
+    pub(super) is_trusted: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    pub(super) certificates: Option<Certificates>,
     pub(super) caps: Arc<Caps>,
     pub(super) recorder: Recorder,
     /// True: take no more connections, close idle ones, let requests finish.
     pub(super) closing: watch::Receiver<bool>,
 }
 
-impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
+impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
     /// Accepts until the gateway closes. Gives out the connections that are still open then;
     /// whoever drops them ends them.
-    pub(super) async fn accept(self: Arc<Self>, listener: TcpListener) -> JoinSet<()> {
+    pub(super) async fn accept(
+        self: Arc<Self>,
+        listener: Listening,
+        manner: Manner,
+    ) -> JoinSet<()> {
         let mut closing = self.closing.clone();
         let mut connections = JoinSet::new();
+        let manner = Arc::new(manner);
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -91,7 +114,7 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, peer)) => self.admit(&mut connections, socket, peer),
+                Ok((socket, peer)) => self.admit(&mut connections, socket, peer, &manner),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -101,141 +124,147 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
     }
 
     /// Over a cap the connection is dropped: the client sees a reset, and it costs us nothing.
-    fn admit(self: &Arc<Self>, connections: &mut JoinSet<()>, socket: TcpStream, peer: SocketAddr) {
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    fn admit(
+        self: &Arc<Self>,
+        connections: &mut JoinSet<()>,
+        socket: Socket,
+        peer: Option<SocketAddr>,
+        manner: &Arc<Manner>,
+    ) {
         let rules = (self.rules)();
         let Some(mut permit) = self.caps.take(rules.connections) else {
-            return self.recorder.connection_refused(peer.ip(), "connection_limit");
+            return self.recorder.connection_refused(peer, "connection_limit");
         };
-        if !(self.is_trusted)(peer.ip()) && !permit.bind(peer.ip(), rules.connections_per_address) {
-            return self.recorder.connection_refused(peer.ip(), "address_limit");
+        match &manner.proxies {
+            // The other end is no client; whose connection it is will be said.
+            Some(proxies) => {
+                let is_one = |peer: SocketAddr| proxies.iter().any(|net| net.contains(&peer.ip()));
+                if !peer.is_none_or(is_one) {
+                    return self.recorder.connection_refused(peer, "not_a_proxy");
+                }
+            }
+            None => {
+                if !self.is_within_cap(peer, &mut permit, &rules) {
+                    return self.recorder.connection_refused(peer, "address_limit");
+                }
+            }
         }
-        let edge = Arc::clone(self);
+        let (edge, manner) = (Arc::clone(self), Arc::clone(manner));
         let open = self.recorder.metrics.connection_opened();
         connections.spawn(async move {
             let _open = open;
-            edge.serve(socket, peer, rules.write_time, permit).await;
+            edge.serve(socket, peer, &manner, rules, permit).await;
         });
+    }
+
+    fn is_within_cap(&self, peer: Option<SocketAddr>, permit: &mut Permit, rules: &Rules) -> bool {
+        let Some(ip) = peer.map(|peer| peer.ip()) else { return true };
+        (self.is_trusted)(ip) || permit.bind(ip, rules.connections_per_address)
     }
 
     async fn serve(
-        &self,
-        socket: TcpStream,
-        peer: SocketAddr,
-        write_time: Duration,
-        permit: Permit,
+        self: &Arc<Self>,
+        mut socket: Socket,
+        mut peer: Option<SocketAddr>,
+        manner: &Manner,
+        rules: Rules,
+        mut permit: Permit,
     ) {
-        // Answers are written whole; waiting to fill a packet would only delay them.
-        let _ = socket.set_nodelay(true);
-        let local = socket.local_addr().ok();
-        let conn = Conn::new(socket, peer, write_time, permit);
-        // TLS belongs here: a handshake within `head_time` turns the `Conn` into another
-        // `Stream`, the scheme into "https", and ALPN chooses the loop.
-        let turn = conn.turn();
-        let stream: Stream = Box::new(conn);
-        self.http1(stream, turn, peer, local, "http").await;
-    }
-
-    async fn http1(
-        &self,
-        mut io: Stream,
-        turn: Turn,
-        peer: SocketAddr,
-        local: Option<SocketAddr>,
-        scheme: &'static str,
-    ) {
-        let mut closing = self.closing.clone();
-        let mut closed = pin!(async move {
-            let _ = closing.wait_for(|closing| *closing).await;
-        });
-        let mut alarm = Alarm::new(Instant::now());
-        let mut kept: Option<HttpPersistentSettings> = None;
-        let (mut buffer, mut first_line) = (BytesMut::new(), Vec::new());
-        let mut is_first = true;
-        loop {
-            turn.give_back();
-            let rules = (self.rules)();
-            let limits = HeadLimits {
-                first_byte: if is_first { rules.head_time } else { rules.idle },
-                whole: rules.head_time,
-                bytes: rules.head_bytes,
-            };
-            let read = read_head(&mut *io, &mut buffer, limits, &mut alarm, closed.as_mut()).await;
-            let arrival = Arrival::new(Some(peer.ip()), local, scheme, self.recorder.clock.now());
-            let vetted = match read {
-                Head::Ready(end) => {
-                    let vetted = vet(&buffer[..end], VetLimits { lines: rules.head_lines });
-                    vetted.map(|rest| rest.end_of(end, buffer.len()))
+        if manner.proxies.is_some() {
+            match timeout(rules.head_time, proxied::read(&mut socket)).await {
+                Ok(Ok(Some(client))) => {
+                    peer = Some(SocketAddr::new(client.ip().to_canonical(), client.port()));
                 }
-                Head::Closed | Head::Idle => return edge::close(&mut *io).await,
-                Head::Slow => Err(SLOW),
-                Head::Large => Err(LARGE),
-                Head::Malformed(detail) => {
-                    Err(Fault { status: StatusCode::BAD_REQUEST, detail, code: "bad_request" })
-                }
-            };
-            let end = match vetted {
-                Ok(end) => end,
-                Err(fault) => {
-                    return self.refuse(&mut io, &arrival, &buffer, fault, rules.error).await;
-                }
-            };
-            // Pingora takes the request; if it refuses, the log wants to know what.
-            let line_end = memchr::memchr(b'\n', &buffer).unwrap_or(buffer.len());
-            first_line.clear();
-            first_line.extend_from_slice(&buffer[..line_end]);
-
-            let mut session = ServerSession::new_http1(io);
-            if let Some(settings) = kept.take() {
-                settings.apply_to_session(&mut session);
-            } else {
-                let reuses = rules.requests_per_connection.saturating_sub(1);
-                session.set_keepalive_reuses_remaining(Some(reuses));
+                Ok(Ok(None)) => {}
+                _ => return self.recorder.connection_refused(peer, "proxy_header"),
             }
-            // Only a default: the head decides anew. The wait itself is ours, above.
-            session.set_keepalive(Some(rules.idle.as_secs().max(1)));
-            // What a client sent of its next request waits here for its turn.
-            let next = if end < buffer.len() { buffer.split_off(end) } else { BytesMut::new() };
-            session.set_pipelined_prefix(std::mem::replace(&mut buffer, next));
-            let arrival = Arc::new(arrival.over(turn.clone()));
-            let work = self.app.process_new_http(session, &self.closing);
-            let reused = arrival.around(work).await;
-            if !arrival.has_reached_phases() {
-                // Pingora answers these with 400 and closes.
-                self.recorder.refused_early(&arrival, &first_line, 400, "bad_request", "");
+            if !self.is_within_cap(peer, &mut permit, &rules) {
+                return self.recorder.connection_refused(peer, "address_limit");
             }
-            let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) else { return };
-            (io, kept) = (stream, settings);
-            is_first = false;
+        }
+        let local = socket.local();
+        let conn = Conn::new(socket, peer, rules.write_time, permit);
+        let ip = peer.map(|peer| peer.ip());
+        let mut origin = Origin { peer: ip, local, scheme: "http", server_name: None };
+        let Some(acceptor) = &manner.tls else {
+            return self.serve_plain(Wire::plain(conn), origin, manner, &rules).await;
+        };
+        let handshake = acceptor.accept(conn).into_fallible();
+        let stream = match Box::pin(timeout(rules.head_time, handshake)).await {
+            Ok(Ok(stream)) => stream,
+            failed => {
+                self.recorder.connection_refused(peer, "tls_handshake");
+                if let Ok(Err((_, mut conn))) = failed {
+                    // The alert that says why has been written, but not sent.
+                    edge::close(&mut conn).await;
+                }
+                return;
+            }
+        };
+        let agreed = stream.get_ref().1;
+        let is_h2 = agreed.alpn_protocol() == Some(b"h2");
+        origin.scheme = "https";
+        origin.server_name = agreed.server_name().map(Arc::from);
+        let wire = Wire::tls(stream);
+        if is_h2 {
+            Box::pin(self.http2(Box::new(wire), origin)).await;
+        } else {
+            let turn = wire.turn();
+            self.http1(Box::new(wire), turn, origin, BytesMut::new()).await;
         }
     }
 
-    async fn refuse(
-        &self,
-        io: &mut Stream,
-        arrival: &Arrival,
-        head: &[u8],
-        fault: Fault,
-        error: ErrorReply,
+    async fn serve_plain(
+        self: &Arc<Self>,
+        mut wire: Wire,
+        origin: Origin,
+        manner: &Manner,
+        rules: &Rules,
     ) {
-        let request_id = fresh_request_id();
-        let status = fault.status.as_u16();
-        self.recorder.refused_early(arrival, head, status, fault.code, &request_id);
-        let answer = error(fault.status, fault.detail, fault.code);
-        let send =
-            if RequestLine::of(head).method == b"HEAD" { Send::HeadOnly } else { Send::Whole };
-        edge::answer_and_close(&mut **io, &answer, &request_id, send).await;
+        let (turn, mut buffer) = (wire.turn(), BytesMut::new());
+        if manner.h2c {
+            let limits = HeadLimits {
+                first_byte: rules.head_time,
+                whole: rules.head_time,
+                bytes: rules.head_bytes,
+            };
+            let (mut alarm, mut closing) = (Alarm::new(Instant::now()), self.closing.clone());
+            let closed = pin!(async move {
+                let _ = closing.wait_for(|closing| *closing).await;
+            });
+            let read = read_head(&mut wire, &mut buffer, limits, &mut alarm, closed).await;
+            match read {
+                Head::Closed | Head::Idle => return edge::close(&mut wire).await,
+                Head::Ready(_) if buffer.starts_with(PREFACE) => {
+                    wire.put_back(buffer);
+                    return Box::pin(self.http2(Box::new(wire), origin)).await;
+                }
+                // What was read is judged as any other head.
+                Head::Ready(_) | Head::Slow | Head::Large | Head::Malformed(_) => {}
+            }
+        }
+        self.http1(Box::new(wire), turn, origin, buffer).await;
+    }
+
+    /// Refuses a request for one site over a connection that was made for another, with another
+    /// certificate (RFC 9110, 7.4). The client then tries a connection of its own.
+    pub(super) fn misdirected<'a>(
+        &self,
+        origin: &Origin,
+        host: impl FnOnce() -> Option<&'a str>,
+    ) -> Result<(), Fault> {
+        let (Some(certificates), Some(name)) = (&self.certificates, &origin.server_name) else {
+            return Ok(());
+        };
+        if certificates.is_several()
+            && host().is_some_and(|host| certificates.contradicts(name, host))
+        {
+            return Err(Fault {
+                status: StatusCode::MISDIRECTED_REQUEST,
+                detail: "This connection was made for another host.",
+                code: "misdirected_request",
+            });
+        }
+        Ok(())
     }
 }
-
-const SLOW: Fault = Fault {
-    status: StatusCode::REQUEST_TIMEOUT,
-    detail: "The request head did not arrive in time.",
-    code: "request_timeout",
-};
-
-const LARGE: Fault = Fault {
-    status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    detail: "The request head is too large.",
-    code: "head_too_large",
-};

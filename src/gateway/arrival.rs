@@ -9,11 +9,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::Instant;
 
-use super::conn::Turn;
+use super::wire::Turn;
 use crate::model::Timestamp;
 
 tokio::task_local! {
     static ARRIVAL: Arc<Arrival>;
+}
+
+/// What all requests of a connection have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    /// The client, on a PROXY listener as the header names it; `None` on a unix socket.
+    pub(super) peer: Option<IpAddr>,
+    /// Our end of the connection.
+    pub(super) local: Option<SocketAddr>,
+    pub(super) scheme: &'static str,
+    /// The name that the TLS client asked for.
+    pub(super) server_name: Option<Arc<str>>,
 }
 
 /// One request's arrival.
@@ -27,18 +39,21 @@ pub(super) struct Arrival {
     pub(super) at: Timestamp,
     pub(super) since: Instant,
     reached: AtomicBool,
+    abandoned: AtomicBool,
     turn: Turn,
 }
 
 impl Arrival {
-    pub(super) fn new(
-        peer: Option<IpAddr>,
-        local: Option<SocketAddr>,
-        scheme: &'static str,
-        at: Timestamp,
-    ) -> Self {
-        let (reached, turn) = (AtomicBool::new(false), Turn::default());
-        Self { peer, local, scheme, at, since: Instant::now(), reached, turn }
+    pub(super) fn new(origin: &Origin, at: Timestamp) -> Self {
+        let Origin { peer, local, scheme, .. } = *origin;
+        let (reached, abandoned) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (since, turn) = (Instant::now(), Turn::default());
+        Self { peer, local, scheme, at, since, reached, abandoned, turn }
+    }
+
+    /// Of a request that nobody saw arrive: a stranger's.
+    pub(super) fn unseen(at: Timestamp) -> Self {
+        Self::new(&Origin { peer: None, local: None, scheme: "http", server_name: None }, at)
     }
 
     /// The same, over a connection with this turn.
@@ -49,6 +64,15 @@ impl Arrival {
     /// The request has been read to its end: what the client sends now is its next one.
     pub(super) fn is_heard_out(&self) {
         self.turn.take();
+    }
+
+    /// The client went away before there was an answer.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
     }
 
     /// Runs `work` so that its phases find this arrival.

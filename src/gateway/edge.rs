@@ -13,8 +13,11 @@ use tokio::time::timeout;
 
 use crate::gate::X_REQUEST_ID;
 
-/// For writing the answer and for the client to take it.
+/// For the client to take the answer.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
+
+/// How long a refused client is still listened to.
+const LINGER_TIME: Duration = Duration::from_secs(1);
 
 /// What a refused client may still send while it learns of the refusal.
 const LINGER_BYTES: usize = 1 << 20;
@@ -34,7 +37,7 @@ pub(super) enum Send {
     HeadOnly,
 }
 
-/// Writes an answer and closes, all within [`ANSWER_TIME`] twice over.
+/// Writes an answer and closes, all within [`ANSWER_TIME`] and [`LINGER_TIME`].
 pub(super) async fn answer_and_close<S>(
     io: &mut S,
     answer: &Response<Bytes>,
@@ -52,7 +55,7 @@ pub(super) async fn answer_and_close<S>(
     if matches!(timeout(ANSWER_TIME, write).await, Ok(Ok(()))) {
         // A close with unread bytes resets the connection, and the reset can overtake the
         // answer: so what comes is read for a moment.
-        let _ = timeout(ANSWER_TIME, swallow(io)).await;
+        let _ = timeout(LINGER_TIME, swallow(io)).await;
     }
 }
 

@@ -4,14 +4,21 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
+use listenfd::ListenFd;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
+use super::accept::Manner;
 use super::health::Health;
 use super::probes;
-use crate::config::Settings;
+use super::socket::Listening;
+use super::tls::{Certificates, TlsError};
+use super::unix_socket::UnixSocket;
+use crate::config::{ListenAddress, Listener, Settings};
 use crate::telemetry::Metrics;
 
 /// Connections that wait while all accept loops are busy; the kernel cuts it to its own limit.
@@ -24,7 +31,7 @@ pub enum BindError {
     #[error("cannot listen on {address}")]
     Address {
         /// The address as configured.
-        address: SocketAddr,
+        address: ListenAddress,
         /// The system's word.
         #[source]
         source: io::Error,
@@ -32,25 +39,49 @@ pub enum BindError {
     /// No address for traffic.
     #[error("no address to listen on")]
     None,
-    /// `server.tls` is set. Serving its port without TLS would betray whoever set it.
-    #[error("server.tls is set, but TLS is not served yet")]
-    Tls,
+    /// systemd holds no such socket for this process.
+    #[error("{0}: systemd handed over no such socket (LISTEN_FDS)")]
+    NotInherited(ListenAddress),
+    /// A certificate that cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// One bound socket for traffic, and how it is served.
+pub(super) struct Door {
+    pub(super) socket: Bound,
+    pub(super) manner: Manner,
+}
+
+/// A bound socket that no runtime knows yet.
+pub(super) enum Bound {
+    Tcp(TcpListener),
+    Unix(UnixSocket),
+    /// Over a unix socket of systemd's, which is not ours to remove.
+    Inherited(UnixListener),
 }
 
 /// Bound sockets: connections queue up from here on, and are served by [`super::Gateway::run`].
-#[derive(Debug)]
 pub struct Listeners {
-    pub(super) traffic: Vec<TcpListener>,
+    pub(super) doors: Vec<Door>,
+    pub(super) certificates: Option<Certificates>,
     telemetry: Option<TcpListener>,
     addresses: Vec<SocketAddr>,
+    names: Vec<String>,
     telemetry_address: Option<SocketAddr>,
 }
 
 impl Listeners {
-    /// The traffic addresses in the order of `server.listen`, with real ports in place of 0.
+    /// The traffic addresses in the order of the settings, with real ports in place of 0.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// What is listened on, for people: `https://127.0.0.1:8443`, `unix:/run/p.sock`.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// The telemetry address, if there is one.
@@ -74,32 +105,110 @@ impl Listeners {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         Ok(Some(probes::serve(listener, health, metrics, stop)))
     }
+
+    fn add(&mut self, socket: Bound, listener: &Listener, acceptor: Option<&TlsAcceptor>) {
+        let address = match &socket {
+            Bound::Tcp(listener) => listener.local_addr().ok(),
+            Bound::Unix(_) | Bound::Inherited(_) => None,
+        };
+        let scheme = if acceptor.is_some() { "https" } else { "http" };
+        self.names.push(match address {
+            Some(address) => format!("{scheme}://{address}"),
+            None => listener.address.to_string(),
+        });
+        self.addresses.extend(address);
+        let proxies = listener.proxy_protocol.then(|| listener.proxy_protocol_from.clone().into());
+        let manner = Manner { tls: acceptor.cloned(), h2c: listener.h2c, proxies };
+        self.doors.push(Door { socket, manner });
+    }
 }
 
-/// Binds `server.listen` and `server.telemetry_listen`. Port 0 takes a free port.
+impl Bound {
+    /// The same socket in this runtime, and what holds its name.
+    pub(super) fn listen(self) -> io::Result<(Listening, Option<UnixSocket>)> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                (Listening::Tcp(tokio::net::TcpListener::from_std(listener)?), None)
+            }
+            Self::Unix(mut socket) => {
+                let listener = socket.listener()?;
+                (Listening::Unix(tokio::net::UnixListener::from_std(listener)?), Some(socket))
+            }
+            Self::Inherited(listener) => {
+                (Listening::Unix(tokio::net::UnixListener::from_std(listener)?), None)
+            }
+        })
+    }
+}
+
+/// Reads the certificates and binds every listener and `server.telemetry_listen`. Port 0 takes a
+/// free port.
 pub fn bind(settings: &Settings) -> Result<Listeners, BindError> {
     let server = &settings.server;
-    if server.tls.is_some() {
-        return Err(BindError::Tls);
-    }
-    if server.listen.is_empty() {
-        return Err(BindError::None);
-    }
-    let mut traffic = Vec::with_capacity(server.listen.len());
-    let mut addresses = Vec::with_capacity(server.listen.len());
-    for address in &server.listen {
-        // `[::]:80` also serves IPv4, unless `0.0.0.0:80` stands beside it.
-        let beside_ipv4 = server
-            .listen
-            .iter()
-            .any(|other| other.is_ipv4() && other.port() == address.port() && address.port() != 0);
-        let (listener, bound) = bind_one(*address, beside_ipv4)?;
-        traffic.push(listener);
-        addresses.push(bound);
-    }
+    let (certificates, acceptor) = match &server.tls {
+        Some(tls) => {
+            let certificates = Certificates::load(tls)?;
+            let acceptor = certificates.acceptor(tls)?;
+            (Some(certificates), Some(acceptor))
+        }
+        None => (None, None),
+    };
     let (telemetry, telemetry_address) =
         server.telemetry_listen.map(|address| bind_one(address, false)).transpose()?.unzip();
-    Ok(Listeners { traffic, telemetry, addresses, telemetry_address })
+    let mut bound = Listeners {
+        doors: Vec::new(),
+        certificates,
+        telemetry,
+        addresses: Vec::new(),
+        names: Vec::new(),
+        telemetry_address,
+    };
+    let every: Vec<Listener> = server.every_listener().collect();
+    let is_inherited = |one: &Listener| matches!(one.address, ListenAddress::Inherited(_));
+    let mut inherited =
+        if every.iter().any(is_inherited) { ListenFd::from_env() } else { ListenFd::empty() };
+    for listener in &every {
+        let socket = match &listener.address {
+            ListenAddress::Tcp(address) => {
+                // `[::]:80` also serves IPv4, unless `0.0.0.0:80` stands beside it.
+                let beside_ipv4 = address.port() != 0
+                    && server
+                        .addresses()
+                        .any(|other| other.is_ipv4() && other.port() == address.port());
+                Bound::Tcp(bind_one(*address, beside_ipv4)?.0)
+            }
+            ListenAddress::Unix(path) => {
+                Bound::Unix(UnixSocket::bind(path, listener.mode).map_err(|source| {
+                    BindError::Address { address: listener.address.clone(), source }
+                })?)
+            }
+            ListenAddress::Inherited(place) => inherit(&mut inherited, *place, &listener.address)?,
+        };
+        let acceptor = acceptor.as_ref().filter(|_| listener.speaks_tls(server));
+        bound.add(socket, listener, acceptor);
+    }
+    if bound.doors.is_empty() { Err(BindError::None) } else { Ok(bound) }
+}
+
+/// A socket that systemd bound: TCP or unix, whichever it is.
+fn inherit(
+    inherited: &mut ListenFd,
+    place: usize,
+    address: &ListenAddress,
+) -> Result<Bound, BindError> {
+    let failed = |source| BindError::Address { address: address.clone(), source };
+    if let Ok(Some(listener)) = inherited.take_tcp_listener(place) {
+        listener.set_nonblocking(true).map_err(failed)?;
+        return Ok(Bound::Tcp(listener));
+    }
+    match inherited.take_unix_listener(place) {
+        Ok(Some(listener)) => {
+            listener.set_nonblocking(true).map_err(failed)?;
+            Ok(Bound::Inherited(listener))
+        }
+        Ok(None) => Err(BindError::NotInherited(address.clone())),
+        Err(source) => Err(failed(source)),
+    }
 }
 
 fn bind_one(address: SocketAddr, only_v6: bool) -> Result<(TcpListener, SocketAddr), BindError> {
@@ -117,7 +226,7 @@ fn bind_one(address: SocketAddr, only_v6: bool) -> Result<(TcpListener, SocketAd
         let bound = listener.local_addr()?;
         Ok((listener, bound))
     };
-    bound().map_err(|source| BindError::Address { address, source })
+    bound().map_err(|source| BindError::Address { address: ListenAddress::Tcp(address), source })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The edge: sockets, HTTP and forwarding. The only module that knows Pingora.
 //!
-//! A connection is accepted (`accept`), each request's head is read as a whole and vetted
-//! (`head`, `vet`) before Pingora parses it, the phases (`phases`) ask the gate, and what has
+//! A connection is accepted, with or without TLS (`accept`, `tls`), each request's head is read
+//! as a whole (`http1`, `http2`) and vetted (`vet`, `vet_h2`) before Pingora acts on it, the phases (`phases`) ask the gate, and what has
 //! a passage is forwarded (`forward`, `upstream`). What the gateway answers itself goes to
 //! the API's router in process (`local`). It must not know how the gate decides, how a
 //! credential is proved, or what the bodies of refusals look like.
@@ -9,12 +9,23 @@
 mod listen;
 mod run;
 
+mod socket;
+mod tls;
+mod unix_socket;
+
 mod accept;
 mod caps;
 mod conn;
 mod edge;
+mod proxied;
+mod wire;
+
 mod head;
+mod http1;
+mod http2;
+mod request_line;
 mod vet;
+mod vet_h2;
 
 mod arrival;
 mod decision;
@@ -39,6 +50,7 @@ pub use health::{CheckOutcome, Health};
 pub use listen::{BindError, Listeners, bind};
 pub use live::{ErrorReply, Live, RejectionReply, Replies, ThrottledReply, UnavailableReply};
 pub use run::{Drained, Gateway};
+pub use tls::TlsError;
 pub use upstream::{UpstreamError, Upstreams};
 
 #[cfg(test)]

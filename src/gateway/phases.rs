@@ -164,7 +164,7 @@ impl ProxyHttp for Phases {
     fn new_ctx(&self) -> Request {
         let arrival = Arrival::current().unwrap_or_else(|| {
             // Every request comes through the accept loop; without an address it is a stranger.
-            Arc::new(Arrival::new(None, None, "http", self.recorder.clock.now()))
+            Arc::new(Arrival::unseen(self.recorder.clock.now()))
         });
         Request::new(self.live.load_full(), arrival, self.recorder.metrics.request_started())
     }
@@ -410,6 +410,9 @@ impl ProxyHttp for Phases {
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, request: &mut Request) {
+        if session.response_written().is_none() {
+            request.arrival.abandon();
+        }
         self.recorder.write(&request.record(session));
     }
 

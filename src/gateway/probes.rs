@@ -20,7 +20,8 @@ use super::caps::Caps;
 use super::edge::{self, Send};
 use super::head::{Alarm, Head, HeadLimits, read_head};
 use super::health::{CheckOutcome, Health};
-use super::vet::{RequestLine, VetLimits, vet};
+use super::request_line::RequestLine;
+use super::vet::{VetLimits, vet};
 use crate::telemetry::Metrics;
 
 /// Nobody but probes and scrapers comes here.

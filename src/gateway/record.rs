@@ -3,11 +3,11 @@
 //!
 //! It must not know how lines and counts are kept.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::arrival::Arrival;
-use super::vet::RequestLine;
+use super::request_line::RequestLine;
 use crate::clock::Clock;
 use crate::telemetry::{Decision, Metrics, RequestLog, RequestRecord};
 
@@ -61,9 +61,10 @@ impl Recorder {
     }
 
     /// A connection that was not taken. Counted only: a flood must not fill the log.
-    pub(super) fn connection_refused(&self, peer: IpAddr, reason: &'static str) {
+    pub(super) fn connection_refused(&self, peer: Option<SocketAddr>, reason: &'static str) {
         self.metrics.refused_by_server(reason);
-        tracing::debug!(source.ip = %peer, reason, "connection refused");
+        let ip = peer.map(|peer| peer.ip().to_string()).unwrap_or_default();
+        tracing::debug!(source.ip = ip, reason, "connection refused");
     }
 }
 

@@ -12,7 +12,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -20,10 +19,11 @@ use tokio::time::{sleep, timeout};
 use super::accept::{Edge, Rules};
 use super::caps::Caps;
 use super::health::Health;
-use super::listen::Listeners;
+use super::listen::{Door, Listeners};
 use super::live::Live;
 use super::phases::{Phases, RETRIES};
 use super::record::Recorder;
+use super::tls::Certificates;
 use crate::clock::Clock;
 use crate::telemetry::{Metrics, RequestLog};
 
@@ -74,14 +74,22 @@ impl Gateway {
         let (quiet, quieted) = watch::channel(false);
         let recorder = Recorder { metrics: Arc::clone(&metrics), log, clock };
         let caps = Arc::new(Caps::default());
-        let edge = edge(&live, recorder, &caps, closing);
+        let Listeners { doors, certificates, .. } = listeners;
+        let edge = edge(&live, recorder, &caps, certificates.clone(), closing);
 
-        let mut accepting = JoinSet::new();
-        for listener in listeners.traffic {
-            accepting.spawn(Arc::clone(&edge).accept(TcpListener::from_std(listener)?));
+        let (mut accepting, mut names) = (JoinSet::new(), Vec::new());
+        for Door { socket, manner } in doors {
+            let (listening, name) = socket.listen()?;
+            names.extend(name);
+            accepting.spawn(Arc::clone(&edge).accept(listening, manner));
         }
         let mut helpers = JoinSet::new();
-        helpers.spawn(resolve(Arc::clone(&live), quieted));
+        helpers.spawn(resolve(Arc::clone(&live), quieted.clone()));
+        if let Some(certificates) = certificates {
+            let current = Arc::clone(&live);
+            let tls = move || current.load().settings.server.tls.clone();
+            helpers.spawn(certificates.keep_fresh(tls, metrics, quieted));
+        }
 
         let _ = stop.wait_for(|stop| *stop).await;
         health.set_draining();
@@ -89,6 +97,7 @@ impl Gateway {
         sleep(server.shutdown_delay.0).await;
         close.send_replace(true);
         // The loops drop their listeners: from here on the system refuses connections.
+        drop(names);
         let mut connections = Vec::new();
         while let Some(ended) = accepting.join_next().await {
             connections.extend(ended);
@@ -109,6 +118,7 @@ fn edge(
     live: &Arc<ArcSwap<Live>>,
     recorder: Recorder,
     caps: &Arc<Caps>,
+    certificates: Option<Certificates>,
     closing: watch::Receiver<bool>,
 ) -> Arc<Edge<pingora::proxy::HttpProxy<Phases>>> {
     let configuration = ServerConf {
@@ -125,6 +135,7 @@ fn edge(
         app: Arc::new(http_proxy(&Arc::new(configuration), phases)),
         rules: Box::new(move || Rules::of(&rules.load())),
         is_trusted: Box::new(move |address| trust.load().settings.trusts(address)),
+        certificates,
         caps: Arc::clone(caps),
         recorder,
         closing,

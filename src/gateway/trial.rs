@@ -18,13 +18,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::accept::{Edge, Rules};
+use super::accept::{Edge, Manner, Rules};
 use super::arrival::Arrival;
 use super::caps::Caps;
 use super::local::{self, LocalLimits};
 use super::raw::Client;
 use super::record::Recorder;
 use super::respond::{self, After};
+use super::socket::Listening;
 use crate::api::caller::Caller;
 use crate::clock::Clock;
 use crate::telemetry::{Metrics, RequestLog};
@@ -146,6 +147,7 @@ impl Trial {
             app: Arc::new(app),
             rules: Box::new(move || rules),
             is_trusted: Box::new(|_| false),
+            certificates: None,
             caps: Arc::clone(&caps),
             recorder: Recorder {
                 metrics: Metrics::new(),
@@ -154,7 +156,7 @@ impl Trial {
             },
             closing,
         });
-        let accepting = tokio::spawn(edge.accept(listener));
+        let accepting = tokio::spawn(edge.accept(Listening::Tcp(listener), Manner::default()));
         Self { address, caps, close, accepting }
     }
 

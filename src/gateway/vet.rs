@@ -7,6 +7,8 @@
 
 use http::StatusCode;
 
+use super::request_line::RequestLine;
+
 /// How many header lines are allowed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct VetLimits {
@@ -21,30 +23,6 @@ pub(super) struct Fault {
     pub(super) detail: &'static str,
     /// Stable, for clients, logs and metrics.
     pub(super) code: &'static str,
-}
-
-/// The parts of a request line, as far as they can be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RequestLine<'a> {
-    pub(super) method: &'a [u8],
-    pub(super) target: &'a [u8],
-    pub(super) version: &'a [u8],
-}
-
-impl<'a> RequestLine<'a> {
-    /// The first line of `head`, whatever it is worth. For logs of refused requests.
-    pub(super) fn of(head: &'a [u8]) -> Self {
-        let end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
-        let mut words = head[..end].splitn(3, |byte| *byte == b' ');
-        let mut word = || words.next().unwrap_or_default();
-        Self { method: word(), target: word(), version: word() }
-    }
-
-    /// The target without its query: tokens and secrets travel in queries.
-    pub(super) fn path(&self) -> &'a [u8] {
-        let end = memchr::memchr2(b'?', b'#', self.target).unwrap_or(self.target.len());
-        &self.target[..end]
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -87,6 +65,13 @@ pub(super) fn vet(head: &[u8], limits: VetLimits) -> Result<Rest, Fault> {
     seen.judge(version)
 }
 
+/// The Host of a head that passed.
+pub(super) fn host_of(head: &[u8]) -> Option<&str> {
+    let is_host = |line: &&[u8]| line.len() > 5 && line[..5].eq_ignore_ascii_case(b"host:");
+    let line = Lines(head).find(is_host)?;
+    str::from_utf8(line[5..].trim_ascii()).ok()
+}
+
 /// The lines before the empty one. Every LF has been seen to follow a CR.
 struct Lines<'a>(&'a [u8]);
 
@@ -125,8 +110,13 @@ fn request_line(line: &[u8]) -> Result<Version, Fault> {
         }
         _ => return Err(bad("the request line is malformed")),
     };
-    // CONNECT and the tracing methods have no meaning behind a gateway; TRACE would echo
-    // credentials back. Pingora answers CONNECT itself, past every log.
+    permit_method(method)?;
+    Ok(version)
+}
+
+/// CONNECT and the tracing methods have no meaning behind a gateway; TRACE would echo
+/// credentials back. Pingora answers CONNECT itself, past every log.
+pub(super) fn permit_method(method: &[u8]) -> Result<(), Fault> {
     if matches!(method, b"CONNECT" | b"TRACE" | b"TRACK") {
         return Err(Fault {
             status: StatusCode::METHOD_NOT_ALLOWED,
@@ -134,7 +124,7 @@ fn request_line(line: &[u8]) -> Result<Version, Fault> {
             code: "method_not_allowed",
         });
     }
-    Ok(version)
+    Ok(())
 }
 
 /// `HTTP/` and two digits around a dot, as RFC 9112 writes a version.
@@ -164,7 +154,7 @@ fn header_line(line: &[u8], seen: &mut Seen) -> Result<(), Fault> {
 
 /// What was found of the headers that decide about framing and authority.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     host: bool,
     length: Option<usize>,
     transfer_encoding: bool,
@@ -172,7 +162,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+    pub(super) fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
         // The lengths spare most headers the comparisons.
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
@@ -233,11 +223,11 @@ fn once(seen: &mut bool, detail: &'static str) -> Result<(), Fault> {
     if std::mem::replace(seen, true) { Err(bad(detail)) } else { Ok(()) }
 }
 
-const fn bad(detail: &'static str) -> Fault {
+pub(super) const fn bad(detail: &'static str) -> Fault {
     Fault { status: StatusCode::BAD_REQUEST, detail, code: "bad_request" }
 }
 
-const fn too_many_lines() -> Fault {
+pub(super) const fn too_many_lines() -> Fault {
     Fault {
         status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         detail: "The request has too many headers.",
@@ -272,7 +262,7 @@ const fn is_control(byte: u8) -> bool {
 }
 
 /// Names, addresses and ports. Narrower than RFC 3986: nothing that a log or link could misread.
-const fn is_host(byte: u8) -> bool {
+pub(super) const fn is_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~' | b':' | b'[' | b']')
 }
 

@@ -34,8 +34,8 @@ impl Frontend {
     pub fn new(settings: &Settings) -> Self {
         let accounts = &settings.accounts;
         let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
-        let listen = settings.server.listen.first();
-        let host = listen.map_or("localhost".to_owned(), ToString::to_string);
+        let listen = settings.server.addresses().next();
+        let host = listen.map_or("localhost".to_owned(), |address| address.to_string());
         Self {
             site_url: accounts.site_url.clone(),
             protocol: accounts.email_frontend_protocol.clone(),

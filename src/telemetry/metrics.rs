@@ -12,6 +12,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use super::certificates::CertificateSeries;
 use super::checks::CheckSeries;
 use super::maker::Maker;
 use super::record::RequestRecord;
@@ -45,6 +46,7 @@ pub struct Metrics {
     hash_queue: IntGauge,
     hash_rejected: IntCounter,
     dependency_up: IntGaugeVec,
+    certificates: CertificateSeries,
 }
 
 /// Counts as a request (or connection) under way until it is dropped.
@@ -143,6 +145,7 @@ impl Metrics {
                 "1 if the database, Redis or the mail server answers.",
                 &["dependency"],
             ),
+            certificates: CertificateSeries::new(&make),
             registry: make.registry,
         })
     }
@@ -170,6 +173,16 @@ impl Metrics {
     /// A connection or request was refused before the gate saw it.
     pub fn refused_by_server(&self, reason: &'static str) {
         self.refused.with_label_values(&[reason]).inc();
+    }
+
+    /// When the certificates in use end, by the first name in each: seconds since 1970.
+    pub fn certificates_expire(&self, all: impl Iterator<Item = (String, i64)>) {
+        self.certificates.expire(all);
+    }
+
+    /// Changed certificates were taken into use, or could not be.
+    pub fn certificates_reloaded(&self, good: bool) {
+        self.certificates.reloaded(good);
     }
 
     /// An upstream answered. Ask once for each upstream and keep the handle.
@@ -371,6 +384,8 @@ mod tests {
         let _waiting = metrics.password_waiting();
         let _open = metrics.connection_opened();
         metrics.password_rejected();
+        metrics.certificates_expire([("a.example".to_owned(), 1)].into_iter());
+        metrics.certificates_reloaded(false);
         metrics.dependency_is_up("redis", false);
         let text = metrics.render();
         for line in [

@@ -6,6 +6,7 @@
 
 pub mod logs;
 
+mod certificates;
 mod checks;
 mod maker;
 mod metrics;

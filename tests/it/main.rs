@@ -10,6 +10,8 @@ mod tidy;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]
+mod secure;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod subject;

@@ -104,6 +104,11 @@ impl Subject {
         self.asked.load(Ordering::SeqCst)
     }
 
+    /// The count behind [`Self::reached`], for when the subject is gone.
+    pub(crate) fn asked(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.asked)
+    }
+
     /// The first line of the request log that has all of these texts in it.
     pub(crate) async fn logged(&self, wanted: &[&str]) -> String {
         let found = async {
@@ -139,6 +144,12 @@ impl Subject {
     /// Ends it, gracefully.
     pub(crate) async fn stop(self) {
         self.running.stop().await.unwrap();
+    }
+
+    /// The text of the next mail.
+    pub(crate) async fn next_letter(&self) -> String {
+        let letter = tokio::time::timeout(Duration::from_secs(5), self.mailbox.next());
+        letter.await.expect("a mail within five seconds").text
     }
 
     /// The path of the link in the next mail, as its last two parts: uid and token.

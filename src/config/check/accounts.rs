@@ -12,7 +12,7 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
     argon2(accounts.argon2, report);
     mail(&settings.mail, report);
 
-    let is_public = settings.server.listen.iter().any(|address| !address.ip().is_loopback());
+    let is_public = settings.server.is_reachable();
     if accounts.registration == Registration::Open && is_public && !accounts.send_activation_email {
         let text = "open on an address that others can reach, without activation: anybody can register under any e-mail address";
         report.warn_because("accounts.registration", "server.listen", text);

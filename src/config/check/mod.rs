@@ -6,6 +6,7 @@
 mod accounts;
 mod headers;
 mod limits;
+mod listeners;
 mod paths;
 mod routing;
 mod server;
@@ -16,6 +17,7 @@ use super::sections::Settings;
 
 /// Applies every rule.
 pub(super) fn all(settings: &Settings, report: &mut Report) {
+    listeners::check(&settings.server, report);
     server::check(settings, report);
     paths::check_prefixes(&settings.server, report);
     tokens::check(&settings.tokens, report);

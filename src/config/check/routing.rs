@@ -148,8 +148,7 @@ fn credentials(route: &Route, settings: &Settings, key: &str, report: &mut Repor
         report.fault(key, text, "leave \"basic\" out, or write access = \"optional\"");
     }
     let server = &settings.server;
-    let is_public = server.listen.iter().any(|address| !address.ip().is_loopback());
-    if is_public && server.tls.is_none() && server.trusted_proxies.is_empty() {
+    if server.is_reachable() && server.tls.is_none() && server.trusted_proxies.is_empty() {
         let text = "\"basic\" on an address that others can reach, without TLS: every request carries a password that anybody on the way can read";
         report.warn_because(key, "server.listen", text);
     }

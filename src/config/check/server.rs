@@ -1,56 +1,16 @@
-//! `[server]`, `[database]`, `[redis]` and the root secret.
+//! `[server]` but for its listeners, `[database]`, `[redis]` and the root secret.
 
 use crate::config::endpoint::{host_and_port, is_host_name};
 use crate::config::fault::Report;
 use crate::config::sections::{Database, Pool, Server, Settings};
 
-const MOST_THREADS: usize = 1024;
 const SHORTEST_SECRET: usize = 32;
 
 pub(super) fn check(settings: &Settings, report: &mut Report) {
-    listeners(&settings.server, report);
     hosts(&settings.server, report);
-    tls(&settings.server, report);
     database(&settings.database, report);
     secret_key(settings, report);
     redis(settings, report);
-}
-
-fn listeners(server: &Server, report: &mut Report) {
-    if server.threads > MOST_THREADS {
-        let remedy = format!("write at most {MOST_THREADS}, or 0 for one per CPU");
-        report.fault("server.threads", "so many threads help nobody", remedy);
-    }
-    if server.listen.is_empty() {
-        let remedy = "write an address, such as [\"127.0.0.1:8000\"]";
-        report.fault("server.listen", "there is nothing to listen on", remedy);
-    }
-    let clash = |one: &std::net::SocketAddr, other: &std::net::SocketAddr| {
-        let covers = one.ip() == other.ip()
-            || one.is_ipv4() == other.is_ipv4()
-                && (one.ip().is_unspecified() || other.ip().is_unspecified());
-        // Port 0 is another free one each time.
-        one.port() != 0 && one.port() == other.port() && covers
-    };
-    for (index, address) in server.listen.iter().enumerate() {
-        if server.listen[..index].iter().any(|earlier| clash(earlier, address)) {
-            let text = format!("{address} is taken by an address before it");
-            report.element_fault("server.listen", index, text, "leave one of the two out");
-        }
-    }
-    if let Some(telemetry) = &server.telemetry_listen
-        && server.listen.iter().any(|address| clash(address, telemetry))
-    {
-        let text = format!("{telemetry} is taken by server.listen");
-        let remedy = "choose another port, or \"\" for none";
-        report.fault_because("server.telemetry_listen", "server.listen", text, remedy);
-    }
-    for (index, network) in server.trusted_proxies.iter().enumerate() {
-        if network.prefix_len() == 0 {
-            let key = format!("server.trusted_proxies.{index}");
-            report.warn(&key, "every client is believed to be a proxy and can claim any address");
-        }
-    }
 }
 
 fn hosts(server: &Server, report: &mut Report) {
@@ -62,20 +22,6 @@ fn hosts(server: &Server, report: &mut Report) {
             let text = format!("`{host}` is not a host");
             let remedy = "write a name such as app.example.com, without scheme and path";
             report.element_fault("server.allowed_hosts", index, text, remedy);
-        }
-    }
-}
-
-fn tls(server: &Server, report: &mut Report) {
-    let Some(tls) = &server.tls else { return };
-    let files = [
-        ("server.tls.certificate", &tls.certificate, "the certificate chain"),
-        ("server.tls.private_key", &tls.private_key, "the private key"),
-    ];
-    for (key, file, what) in files {
-        if file.as_os_str().is_empty() {
-            let remedy = format!("name the PEM file with {what}, or leave [server.tls] out");
-            report.fault(key, "is missing", remedy);
         }
     }
 }
@@ -149,7 +95,6 @@ pub(super) fn is_origin(text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::config::check::testing::{faulty, warned};
-    use crate::config::sections::Tls;
 
     const LONG: &str = "0123456789abcdef0123456789abcdef";
 
@@ -162,25 +107,6 @@ mod tests {
     #[test]
     fn the_defaults_are_good() {
         assert!(warned(check, &Settings::default()).is_empty());
-    }
-
-    #[test]
-    fn listeners_do_not_take_each_others_place() {
-        for (listen, telemetry, keys) in [
-            (vec!["127.0.0.1:8000", "[::1]:8000"], "127.0.0.1:9464", vec![]),
-            (vec!["127.0.0.1:0", "127.0.0.1:0"], "127.0.0.1:0", vec![]),
-            (vec!["127.0.0.1:1", "127.0.0.1:1"], "127.0.0.1:2", vec!["server.listen"]),
-            (vec!["0.0.0.0:1", "127.0.0.1:1"], "127.0.0.1:2", vec!["server.listen"]),
-            (vec!["127.0.0.1:1"], "127.0.0.1:1", vec!["server.telemetry_listen"]),
-            (vec!["0.0.0.0:1"], "127.0.0.1:1", vec!["server.telemetry_listen"]),
-            (vec![], "127.0.0.1:1", vec!["server.listen"]),
-        ] {
-            let settings = changed(|settings| {
-                settings.server.listen = listen.iter().map(|text| text.parse().unwrap()).collect();
-                settings.server.telemetry_listen = Some(telemetry.parse().unwrap());
-            });
-            assert_eq!(faulty(check, &settings), keys, "{listen:?} {telemetry}");
-        }
     }
 
     #[test]
@@ -209,29 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_needs_both_files() {
-        let settings = changed(|settings| {
-            settings.server.tls = Some(Tls { certificate: "cert.pem".into(), ..Tls::default() });
-        });
-        assert_eq!(faulty(check, &settings), ["server.tls.private_key"]);
-    }
-
-    #[test]
     fn hosts_are_names_and_not_everything() {
         let settings = changed(|settings| {
             settings.server.allowed_hosts =
                 ["app.example:8000", "[::1]", "*", "https://a.example"].map(str::to_owned).into();
         });
         assert_eq!(faulty(check, &settings), ["server.allowed_hosts", "server.allowed_hosts"]);
-    }
-
-    #[test]
-    fn believing_everybody_is_warned_of() {
-        let settings = changed(|settings| {
-            settings.server.trusted_proxies =
-                vec!["10.0.0.0/8".parse().unwrap(), "::/0".parse().unwrap()];
-        });
-        assert_eq!(warned(check, &settings), ["server.trusted_proxies[1]"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! It must not know where values come from (`sources`) nor which combinations are faults
 //! (`check`).
 
+mod listeners;
 mod server;
 mod storage;
 
@@ -22,8 +23,9 @@ use serde::{Deserialize, Serialize};
 
 pub use accounts::{Accounts, Argon2, Registration};
 pub use limits::{Limits, UnderscoreHeaders};
+pub use listeners::{ListenAddress, Listener, Tls, TlsCertificate, TlsVersion};
 pub use routing::{Access, Cors, IdentityHeaders, Preset, Route, Scheme, Upstream};
-pub use server::{Mail, Server, Tls};
+pub use server::{Mail, Server};
 pub use storage::{Cache, Database, Pool, Redis, Revocation};
 pub use tokens::{JwtTokens, OpaqueScope, OpaqueTokens, Tokens, TrustedIssuer, TrustedUsers};
 

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Listener, Tls};
 use crate::config::forms;
 use crate::config::values::{Period, SecretText};
 
@@ -39,8 +40,10 @@ pub struct Server {
     pub shutdown_delay: Period,
     /// How long requests in flight may take to end after that. Default 30s.
     pub drain_timeout: Period,
-    /// Certificate of the traffic listeners; none: plain HTTP.
+    /// Certificates of the traffic listeners; none: plain HTTP.
     pub tls: Option<Tls>,
+    /// Listeners beside `listen`, each with settings of its own.
+    pub listeners: Vec<Listener>,
 }
 
 impl Default for Server {
@@ -56,19 +59,9 @@ impl Default for Server {
             shutdown_delay: Period::seconds(0),
             drain_timeout: Period::seconds(30),
             tls: None,
+            listeners: Vec::new(),
         }
     }
-}
-
-/// A certificate with its key. Read again when the files change.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(extend("required" = ["certificate", "private_key"]))]
-pub struct Tls {
-    /// PEM file with the certificate chain, the server's own first.
-    pub certificate: PathBuf,
-    /// PEM file with the private key.
-    pub private_key: PathBuf,
 }
 
 /// Outgoing mail.

@@ -14,8 +14,11 @@ mod bodies;
 mod edge;
 mod failures;
 mod headers;
+mod http2;
+mod listeners;
 mod stop;
 mod targets;
+mod tls;
 mod upgrades;
 
 /// A running gateway.

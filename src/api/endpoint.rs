@@ -17,7 +17,7 @@ use http::{HeaderMap, Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
-use crate::identity::{self, CredentialKind, IdentifyError, Identity, Rejection, Subject};
+use crate::identity::{CredentialKind, IdentifyError, Identity, Rejection, Subject};
 use crate::model::UserId;
 
 use super::ApiParts;
@@ -201,7 +201,7 @@ impl Endpoint {
         if self.credentials == Credentials::Ignored {
             return Ok(None);
         }
-        let claimed = identity::claimed(headers).map_err(IdentifyError::Rejected)?;
+        let claimed = api.authenticator.claimed(headers).map_err(IdentifyError::Rejected)?;
         match claimed {
             Some(credential) => Ok(Some(api.authenticator.identify(credential).await?)),
             None => Ok(None),

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 
 use crate::accounts::LoginError;
-use crate::identity::{self, IdentifyError, Rejection};
+use crate::identity::{IdentifyError, Rejection};
 
 use super::ApiParts;
 use super::endpoint::Request;
@@ -44,7 +44,7 @@ pub(super) async fn log_in(api: Arc<ApiParts>, request: Request) -> Result<Reply
 
 /// POST `token/logout/`. The body is not read: neither its syntax nor its type matters.
 pub(super) async fn log_out(api: Arc<ApiParts>, request: Request) -> Result<Reply, Failure> {
-    let claimed = identity::claimed(&request.headers).map_err(IdentifyError::Rejected)?;
+    let claimed = api.authenticator.claimed(&request.headers).map_err(IdentifyError::Rejected)?;
     let (Some(credential), Some(identity)) = (claimed, &request.identity) else {
         return Err(Failure::from(reply::rejection(&Rejection::Missing)));
     };

@@ -8,8 +8,10 @@ use super::sections::{Settings, TrustedIssuer};
 
 /// Key (`*`: each element of a list) and what happens instead.
 const PLANNED: &[(&str, &str)] = &[
-    ("tokens.jwt.auth_header_types", "other words are not built yet: JWTs come after `Bearer`"),
-    ("tokens.jwt.user_id_field", "other fields are not built yet: the user claim holds the id"),
+    (
+        "tokens.jwt.user_id_field",
+        "not used: the user claim holds the id, which stays when a user is renamed",
+    ),
     (
         "tokens.jwt.verifying_key",
         "not used: own tokens are checked by the public halves of tokens.jwt.keys; for others' tokens write public_key_file under [[tokens.jwt.trusted]]",

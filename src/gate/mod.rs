@@ -118,7 +118,7 @@ impl Gate {
     }
 
     async fn ask_for_token(&self, claim: &Claim<'_>, reach: &mut Reach) -> (Presented, Asking) {
-        match identity::claimed(claim.headers) {
+        match self.authenticator.claimed(claim.headers) {
             Err(rejection) => (Presented::None, Asking::Rejected(rejection)),
             Ok(None) => (Presented::None, Asking::Nobody),
             Ok(Some(credential)) => (presented(credential), self.ask(credential, reach).await),

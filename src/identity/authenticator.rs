@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use quick_cache::sync::Cache;
 
 use crate::clock::Clock;
@@ -14,7 +15,7 @@ use crate::config::Settings;
 use crate::model::{Timestamp, TokenDigest, User};
 use crate::store::Store;
 
-use super::credential::Credential;
+use super::credential::{Credential, claimed};
 use super::digest::token_digest;
 use super::entry::{Entry, Standing};
 use super::flight::Flights;
@@ -114,6 +115,14 @@ impl Authenticator {
         self.records.share(Arc::clone(&shared));
         self.shared = Some(shared);
         self
+    }
+
+    /// What a request claims. `Ok(None)`: nothing.
+    ///
+    /// # Errors
+    /// See [`claimed`].
+    pub fn claimed<'a>(&self, headers: &'a HeaderMap) -> Result<Option<Credential<'a>>, Rejection> {
+        claimed(headers, &self.policy.jwt_words)
     }
 
     /// Proves a credential. No I/O for one that was seen before.

@@ -13,7 +13,7 @@ use super::rejection::{JwtFault, Rejection};
 pub enum Credential<'a> {
     /// 40 hex digits or whatever came in their place.
     Opaque(&'a str),
-    /// Three parts; after `Bearer` only.
+    /// Three parts; after `Bearer`, or what `tokens.jwt.auth_header_types` has.
     Jwt(&'a str),
 }
 
@@ -27,12 +27,39 @@ impl std::fmt::Debug for Credential<'_> {
     }
 }
 
+/// The words after which a JWT may stand (simplejwt's `AUTH_HEADER_TYPES`). An opaque token
+/// follows `Bearer` or `Token`, whatever they are.
+#[derive(Debug, Clone)]
+pub struct JwtWords(Vec<Box<str>>);
+
+impl JwtWords {
+    /// In any case of letters.
+    #[must_use]
+    pub fn new(words: &[String]) -> Self {
+        Self(words.iter().map(|word| word.as_str().into()).collect())
+    }
+
+    fn have(&self, word: &[u8]) -> bool {
+        self.0.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(word))
+    }
+}
+
+impl Default for JwtWords {
+    /// `Bearer`.
+    fn default() -> Self {
+        Self(vec!["Bearer".into()])
+    }
+}
+
 /// Reads `Authorization`. `Ok(None)`: no credential (missing, empty, another scheme, a bare token).
 ///
 /// # Errors
 /// [`Rejection::Empty`], [`Rejection::Spaces`], [`Rejection::Repeated`]; a token that is no text
 /// is answered as an unknown one.
-pub fn claimed(headers: &HeaderMap) -> Result<Option<Credential<'_>>, Rejection> {
+pub fn claimed<'a>(
+    headers: &'a HeaderMap,
+    jwt_words: &JwtWords,
+) -> Result<Option<Credential<'a>>, Rejection> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -40,16 +67,18 @@ pub fn claimed(headers: &HeaderMap) -> Result<Option<Credential<'_>>, Rejection>
         return Err(Rejection::Repeated);
     }
     let mut words = value.as_bytes().split(|b| matches!(b, b' ' | b'\t')).filter(|w| !w.is_empty());
-    let bearer = match words.next() {
-        Some(word) if word.eq_ignore_ascii_case(b"bearer") => true,
-        Some(word) if word.eq_ignore_ascii_case(b"token") => false,
-        _ => return Ok(None),
-    };
+    let Some(word) = words.next() else { return Ok(None) };
+    let may_be_jwt = jwt_words.have(word);
+    let may_be_opaque = word.eq_ignore_ascii_case(b"bearer") || word.eq_ignore_ascii_case(b"token");
+    if !may_be_jwt && !may_be_opaque {
+        return Ok(None);
+    }
     let token = words.next().ok_or(Rejection::Empty)?;
     if words.next().is_some() {
         return Err(Rejection::Spaces);
     }
-    let jwt = bearer && memchr::memchr_iter(b'.', token).count() == 2;
+    let dotted = memchr::memchr_iter(b'.', token).count() == 2;
+    let jwt = may_be_jwt && (dotted || !may_be_opaque);
     match std::str::from_utf8(token) {
         Ok(token) if jwt => Ok(Some(Credential::Jwt(token))),
         Ok(token) => Ok(Some(Credential::Opaque(token))),
@@ -66,11 +95,15 @@ mod tests {
 
     /// The outcome in words, so that whole outcomes can be compared.
     fn read(values: &[&[u8]]) -> String {
+        read_after(&JwtWords::default(), values)
+    }
+
+    fn read_after(words: &JwtWords, values: &[&[u8]]) -> String {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
         }
-        match claimed(&headers) {
+        match claimed(&headers, words) {
             Ok(None) => "none".to_owned(),
             Ok(Some(Credential::Opaque(token))) => format!("opaque {token}"),
             Ok(Some(Credential::Jwt(token))) => format!("jwt {token}"),
@@ -83,6 +116,23 @@ mod tests {
         for value in ["Bearer abc", "bearer abc", "TOKEN abc", "Token    abc", "  Token abc  "] {
             assert_eq!(read(&[value.as_bytes()]), "opaque abc", "{value}");
         }
+    }
+
+    #[test]
+    fn a_jwt_follows_the_words_of_the_settings_and_no_others() {
+        let words = JwtWords::new(&["JWT".to_owned()]);
+        let read = |value: &str| read_after(&words, &[value.as_bytes()]);
+        assert_eq!(read("JWT a.b.c"), "jwt a.b.c");
+        assert_eq!(read("jwt a.b.c"), "jwt a.b.c");
+        assert_eq!(read("JWT abc"), "jwt abc", "and no opaque token");
+        assert_eq!(read("Bearer a.b.c"), "opaque a.b.c");
+        assert_eq!(read("Token abc"), "opaque abc");
+        assert_eq!(read("Basic abc"), "none");
+        let both = JwtWords::new(&["JWT".to_owned(), "Bearer".to_owned()]);
+        for value in ["JWT a.b.c", "Bearer a.b.c"] {
+            assert_eq!(read_after(&both, &[value.as_bytes()]), "jwt a.b.c");
+        }
+        assert_eq!(read_after(&both, &[b"Bearer abc"]), "opaque abc");
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub use authenticator::Authenticator;
 pub use basic::{
     BasicAuthenticator, BasicCredential, BasicError, PasswordError, PasswordProver, claimed_basic,
 };
-pub use credential::{Credential, claimed};
+pub use credential::{Credential, JwtWords, claimed};
 pub use digest::token_digest;
 pub use issuer::{JwtIssuer, RefreshClaims, TokenPair};
 pub use keys::{KeyError, Keys};

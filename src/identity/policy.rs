@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::credential::JwtWords;
 use super::judgement::Inactive;
 use crate::config::{Lifetime, Settings};
 
@@ -12,6 +13,7 @@ pub(super) struct Policy {
     pub(super) token_ttl: Duration,
     pub(super) idle_timeout: Option<Duration>,
     pub(super) access_lifetime: Duration,
+    pub(super) jwt_words: JwtWords,
     pub(super) inactive: Inactive,
     pub(super) check_password_mark: bool,
     pub(super) strict_revocation: bool,
@@ -28,6 +30,7 @@ impl Policy {
                 Lifetime::For(idle) => Some(idle),
             },
             access_lifetime: *jwt.access_lifetime,
+            jwt_words: JwtWords::new(&jwt.auth_header_types),
             inactive: if jwt.check_user_is_active { Inactive::Refused } else { Inactive::Pass },
             check_password_mark: jwt.check_revoke_token,
             strict_revocation: jwt.strict_revocation,

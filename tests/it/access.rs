@@ -122,3 +122,27 @@ async fn a_missing_upstream_is_502_in_json() {
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     assert!(answer.json()["detail"].is_string() && answer.json()["code"].is_string());
 }
+
+/// djoser's own documents set `AUTH_HEADER_TYPES = ("JWT",)`.
+#[tokio::test]
+async fn a_jwt_follows_the_word_that_the_settings_name() {
+    let subject = Subject::with(|settings| {
+        settings.tokens.jwt.auth_header_types = vec!["JWT".to_owned()];
+    })
+    .await;
+    subject.register("ada").await;
+    let (access, _) = subject.jwt("ada").await;
+    let opaque = subject.opaque("ada").await;
+    let said = |path: &str, words: String| {
+        subject.ask(Ask::new(Method::GET, path).header("authorization", &words))
+    };
+    let passed = said("/x", format!("JWT {access}")).await;
+    assert_eq!(passed.json()["headers"]["x-forwarded-user"], "ada");
+    assert!(passed.json()["headers"]["authorization"].is_null());
+    assert_eq!(said("/auth/users/me/", format!("JWT {access}")).await.status, StatusCode::OK);
+    assert_eq!(said("/x", format!("Token {opaque}")).await.status, StatusCode::OK);
+    for words in [format!("Bearer {access}"), format!("JWT {opaque}")] {
+        let refused = said("/x", words).await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    }
+}

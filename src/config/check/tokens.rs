@@ -86,6 +86,14 @@ fn own(jwt: &JwtTokens, report: &mut Report) {
         let key = "tokens.jwt.auth_header_types";
         report.fault(key, "no token could be sent", "write [\"Bearer\"]");
     }
+    for word in &jwt.auth_header_types {
+        let known = word.eq_ignore_ascii_case("token") || word.eq_ignore_ascii_case("basic");
+        if known || word.is_empty() || !word.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            let text = format!("`{word}` cannot stand before a JWT");
+            let remedy = "write one word of letters that says something else than Token and Basic";
+            report.fault("tokens.jwt.auth_header_types", text, remedy);
+        }
+    }
 }
 
 /// Claims count in whole seconds: less than one is none.

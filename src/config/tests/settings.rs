@@ -36,12 +36,7 @@ fn every_setting_of_djoser_and_simplejwt_is_read_or_refused() {
     let warned: Vec<_> = loaded.warnings.iter().map(|warning| warning.key.as_str()).collect();
     assert_eq!(
         warned,
-        [
-            "tokens.jwt.auth_header_types",
-            "tokens.jwt.user_id_field",
-            "tokens.jwt.verifying_key",
-            "tokens.jwt.jwk_url",
-        ]
+        ["tokens.jwt.user_id_field", "tokens.jwt.verifying_key", "tokens.jwt.jwk_url",]
     );
 
     let refused = toml(

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -130,12 +131,15 @@ class Redis:
 class Postgres:
     """A PostgreSQL cluster that forgets nothing while it runs and everything afterwards.
 
+    With `survives`, not even when it is killed and started again.
+
     `url` leads to its maintenance database as superuser; every test makes a database of its own.
     PostgreSQL refuses to run as root: then it runs as `postgres`, or as `nobody`.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, survives=False):
         self.folder = Path(folder) / "postgres"
+        self.survives = survives
         self.account = None
 
     def __enter__(self):
@@ -161,13 +165,39 @@ class Postgres:
                 raise Trouble(f"initdb failed:\n{last_lines(log)}")
             port = free_ports()
             settings = {"port": port, "listen_addresses": "127.0.0.1", "unix_socket_directories": self.folder,
-                        "max_connections": 200, "fsync": "off", "synchronous_commit": "off",
+                        "max_connections": 200, "fsync": "off", "synchronous_commit": "on" if self.survives else "off",
                         "full_page_writes": "off"}
             options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-            self.process = self.run([programs / "postgres", "-D", data, *options], out)
-        wait_until(lambda: is_ready(data / "postmaster.pid"), self.process, log, "postgres")
+        self.command = [programs / "postgres", "-D", data, *options]
+        self.start()
         self.url = f"postgres://portcullis:{password}@127.0.0.1:{port}/postgres"
         return self
+
+    def start(self):
+        pid_file, log = self.folder / "data" / "postmaster.pid", self.folder / "log"
+        pid_file.unlink(missing_ok=True)  # of one that was killed
+        with log.open("ab") as out:
+            self.process = self.run(self.command, out)
+        wait_until(lambda: is_ready(pid_file), self.process, log, "postgres")
+
+    def signal(self, number):
+        """To the server and to every process of its own, which are in sessions of their own."""
+        os.kill(self.process.pid, signal.SIGSTOP)  # from now on it makes no others
+        for pid in [*children(self.process.pid), self.process.pid]:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
+    def freeze(self):
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.signal(signal.SIGCONT)
 
     def run(self, command, out):
         who = {}
@@ -177,6 +207,8 @@ class Postgres:
                                 stdout=out, stderr=out, start_new_session=True, **who)
 
     def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.thaw()
         stop(self.process, signal.SIGINT)  # ends the sessions, then itself
 
 
@@ -250,6 +282,19 @@ def unprivileged_account():
     raise Trouble("PostgreSQL does not run as root, and there is neither an account `postgres` nor `nobody`")
 
 
+def children(parent):
+    found = []
+    for stat in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            # pid (name) state ppid ...; the name may hold anything.
+            fields = Path(stat).read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == parent:
+            found.append(int(stat.split("/")[2]))
+    return found
+
+
 def is_ready(pid_file):
     """PostgreSQL writes its state into the eighth line."""
     try:
@@ -257,3 +302,26 @@ def is_ready(pid_file):
     except OSError:
         return False
     return len(lines) >= 8 and lines[7].strip() == "ready"
+
+
+def keep_postgres():
+    """For a test that kills or freezes a server of its own: says where it is, then does as it is told.
+
+    Orders come by standard input, one on a line; the end of it ends the server.
+    """
+    with tempfile.TemporaryDirectory(prefix="portcullis-postgres-") as folder, Postgres(folder, survives=True) as server:
+        orders = {"kill": server.kill, "start": server.start, "freeze": server.freeze, "thaw": server.thaw}
+        print(server.url, flush=True)
+        for line in sys.stdin:
+            order = line.strip()
+            if order not in orders:
+                break
+            orders[order]()
+            print(f"done: {order}", flush=True)
+
+
+if __name__ == "__main__":
+    end_on_signals()
+    if sys.argv[1:] != ["postgres"]:
+        sys.exit("usage: servers.py postgres")
+    keep_postgres()

@@ -21,7 +21,7 @@ use crate::accounts::throttle::Throttle;
 use crate::accounts::{Accounts, AccountsParts};
 use crate::api::{self, ApiParts};
 use crate::clock::Clock;
-use crate::cluster::{Announcer, Compaction, DatabaseHints, Follower, Seen, SharedTasks};
+use crate::cluster::{Announcer, Compaction, DatabaseHints, Follower, Heard, Seen, SharedTasks};
 use crate::config::Settings;
 use crate::gate::{CorsPolicy, Gate};
 use crate::gateway::{Drained, Gateway, Health, Live, Replies, Upstreams};
@@ -31,7 +31,7 @@ use crate::identity::{
 };
 use crate::mail::{Bell, Postman, Transport};
 use crate::secret::{KeyUse, RootKey};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 
 /// How long background work may take to end: a little more than the mail in hand.
@@ -62,17 +62,16 @@ pub(super) async fn join(
     let store = ready_store(settings).await?;
 
     let revocations = Arc::new(Revocations::new(*settings.revocation.max_staleness));
+    let (seen, heard) = told(metrics);
     let tick = *settings.revocation.tick;
-    let mut follower = Follower::new(store.clone(), clock.clone(), Arc::clone(&revocations), tick);
-    while let Err(error) = follower.load().await {
-        tracing::warn!(%error, "the log of what has ended could not be read, trying again");
-        tokio::time::sleep(super::DATABASE_PAUSE).await;
-    }
-    let told = Arc::clone(metrics);
-    let seen: Seen = Arc::new(move |what, up| told.dependency_is_up(what, up));
+    let follower = Follower::new(store.clone(), clock.clone(), Arc::clone(&revocations), tick);
+    let follower = loaded(follower.watched(heard, Arc::clone(&seen))).await?;
+    seen("database", true);
     let database_hints = DatabaseHints::new(store.clone(), follower.waker(), Arc::clone(&seen));
     let (shared, shared_tasks) =
-        shared(settings, &store, &root, follower.waker(), seen, metrics).await?.unzip();
+        shared(settings, &store, &root, follower.waker(), Arc::clone(&seen), metrics)
+            .await?
+            .unzip();
     let keys = load_keys(settings, &store, &root, clock).await?;
 
     let opaque = Arc::new(OpaqueTokens::new(&root));
@@ -103,7 +102,8 @@ pub(super) async fn join(
         transport,
         clock.clone(),
         bell.clone(),
-    )?;
+    )?
+    .watched(Arc::new(move |up| seen("mail", up)));
 
     let limits = &settings.limits;
     let mut throttle = Throttle::new(limits, clock.clone()).counted_in(Arc::clone(metrics));
@@ -174,6 +174,36 @@ async fn ready_store(settings: &Settings) -> anyhow::Result<Store> {
             .context("the migrations could not be applied")?;
     }
     Ok(store)
+}
+
+/// What metrics hear of dependencies, and of ends on other replicas.
+fn told(metrics: &Arc<Metrics>) -> (Seen, Heard) {
+    let (told, heard) = (Arc::clone(metrics), Arc::clone(metrics));
+    (
+        Arc::new(move |what, up| told.dependency_is_up(what, up)),
+        Arc::new(move |after| heard.revocation_propagated(after)),
+    )
+}
+
+/// Reads the whole log; waits for a database that is away. What it cannot understand is no
+/// reason to wait: an entry of a newer release stays one.
+async fn loaded(mut follower: Follower) -> anyhow::Result<Follower> {
+    let mut told = false;
+    loop {
+        match follower.load().await {
+            Err(StoreError::Unavailable(error)) => {
+                if !told {
+                    tracing::warn!(%error, "revocation log: the database is away, trying again");
+                    told = true;
+                }
+                tokio::time::sleep(super::DATABASE_PAUSE).await;
+            }
+            done => {
+                done.context("the log of what has ended could not be read")?;
+                return Ok(follower);
+            }
+        }
+    }
 }
 
 async fn load_keys(

@@ -24,6 +24,8 @@ use crate::mail::Transport;
 use crate::store::{DatabaseOptions, Store, StoreError};
 use crate::telemetry::{Metrics, RequestLog};
 
+pub(crate) use shared::redis_ca;
+
 /// Lines of the request log that may wait for a slow reader of standard output.
 const LOG_LINES: usize = 16 * 1024;
 

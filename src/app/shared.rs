@@ -31,8 +31,10 @@ pub(super) async fn shared(
     let name = random_name()?;
     let installation = persist("installation", || store.ensure_meta("installation", &name)).await?;
     let counter = Arc::clone(metrics);
+    let ca = redis_ca(settings)?;
     let (shared, mut tasks) = Shared::new(SharedOptions {
         url: settings.redis.url.expose(),
+        ca: ca.as_deref(),
         timeout: *settings.redis.timeout,
         token_ttl: *settings.cache.token_ttl,
         key: &root.derive(KeyUse::SharedCache),
@@ -51,6 +53,14 @@ pub(super) async fn shared(
         move || refused() as f64,
     );
     Ok(Some((shared, tasks)))
+}
+
+/// The certificates that `redis.ca_file` names.
+pub(crate) fn redis_ca(settings: &Settings) -> anyhow::Result<Option<Vec<u8>>> {
+    let Some(path) = &settings.redis.ca_file else { return Ok(None) };
+    let pem = std::fs::read(path)
+        .with_context(|| format!("redis.ca_file: {} cannot be read", path.display()))?;
+    Ok(Some(pem))
 }
 
 fn random_name() -> anyhow::Result<String> {

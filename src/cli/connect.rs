@@ -52,7 +52,10 @@ async fn try_one(settings: &Settings, target: &Target) -> anyhow::Result<()> {
             let store = app::open_store(settings).await?;
             store.ping().await.context("it does not answer, or its schema is not there yet")
         }
-        Target::Redis(url) => Ok(cluster::try_redis(url.expose(), *settings.redis.timeout).await?),
+        Target::Redis(url) => {
+            let (ca, timeout) = (app::redis_ca(settings)?, *settings.redis.timeout);
+            Ok(cluster::try_redis(url.expose(), ca.as_deref(), timeout).await?)
+        }
         Target::Smtp(url) => Ok(Transport::from_url(url.expose())?.test().await?),
         Target::Upstream { server: Endpoint::Tcp { host, port, .. }, .. } => {
             TcpStream::connect((host.as_str(), *port)).await?;

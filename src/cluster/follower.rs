@@ -15,6 +15,11 @@ use crate::clock::Clock;
 use crate::identity::{Outage, Revocations, told_to_stop};
 use crate::store::{Cursor, Store, StoreError};
 
+use super::shared::Seen;
+
+/// Told of each entry that was news, how long ago it was written.
+pub type Heard = Arc<dyn Fn(Duration) + Send + Sync>;
+
 /// Follows the numbered log, so that what ended anywhere ends here.
 pub struct Follower {
     store: Store,
@@ -24,6 +29,7 @@ pub struct Follower {
     wake: Arc<Notify>,
     outage: Outage,
     cursor: Cursor,
+    watched: Option<(Heard, Seen)>,
 }
 
 impl Follower {
@@ -38,7 +44,15 @@ impl Follower {
             wake: Arc::new(Notify::new()),
             outage: Outage::new("revocation log"),
             cursor: Cursor(0),
+            watched: None,
         }
+    }
+
+    /// Tells how late entries of others come, and whether the database answers.
+    #[must_use]
+    pub fn watched(mut self, heard: Heard, seen: Seen) -> Self {
+        self.watched = Some((heard, seen));
+        self
     }
 
     /// Notify this to have the log read at once.
@@ -54,7 +68,8 @@ impl Follower {
     /// The database's; to be tried again.
     pub async fn load(&mut self) -> Result<(), StoreError> {
         self.cursor = Cursor(0);
-        self.catch_up().await
+        // What was there before us is no news.
+        self.read(None).await
     }
 
     /// Reads what is new, to the end of the log. A log that became shorter (a database that was
@@ -63,11 +78,20 @@ impl Follower {
     /// # Errors
     /// The database's; the old state stays.
     pub async fn catch_up(&mut self) -> Result<(), StoreError> {
+        let heard = self.watched.as_ref().map(|(heard, _)| Arc::clone(heard));
+        self.read(heard).await
+    }
+
+    async fn read(&mut self, heard: Option<Heard>) -> Result<(), StoreError> {
         // Asked before the log is: whatever commits later is news for the next time.
         let at = self.clock.now();
         let (entries, next) = Box::pin(self.store.log_since(self.cursor)).await?;
         for entry in &entries {
-            self.revocations.apply(entry);
+            if self.revocations.apply(entry)
+                && let Some(heard) = &heard
+            {
+                heard(self.clock.now().since(entry.at));
+            }
         }
         self.cursor = next;
         self.revocations.synced(at);
@@ -89,7 +113,10 @@ impl Follower {
                 () = told_to_stop(&mut stop) => return,
                 read = self.catch_up() => {
                     // Logged where it changes; there is nothing else to do but to try again.
-                    let _ = self.outage.note(read);
+                    let up = self.outage.note(read).is_ok();
+                    if let Some((_, seen)) = &self.watched {
+                        seen("database", up);
+                    }
                 }
             }
         }

@@ -14,7 +14,7 @@ mod shared;
 pub use announcer::Announcer;
 pub use compaction::Compaction;
 pub use database_hints::DatabaseHints;
-pub use follower::Follower;
+pub use follower::{Follower, Heard};
 pub use shared::{
     AddressError, Counted, Herald, LoginCount, LoginOutcome, LoginTry, RateOf, Seen, Shared,
     SharedCounts, SharedOptions, SharedTasks, try_redis,

@@ -93,7 +93,7 @@ mod tests {
         }
         /// A twin is named in prose: both cannot be set.
         fn is_twin(name: &str) -> bool {
-            name.ends_with("_file") && !["public_key_file", "jwks_file"].contains(&name)
+            name.ends_with("_file") && !["public_key_file", "jwks_file", "ca_file"].contains(&name)
         }
 
         let layer = built_in("example", &uncommented(), &mut Report::default());

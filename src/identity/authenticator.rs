@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use quick_cache::sync::Cache;
+use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -35,11 +36,16 @@ use super::revocation::Revocations;
 use super::tier::{CachedToken, CachedUser, Found, LookedUp, Source, TokenCache, reach_of};
 use super::ties::{Issued, Ties};
 use super::values::HeaderValues;
+use super::weight::{Weighed, weighed};
 
 /// How many unknown opaque tokens are remembered, and for how long. Apart from the good ones, so
 /// that a flood of guesses cannot drive them out.
 const UNKNOWN_TOKENS: usize = 4096;
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+
+/// How long a request waits for what it knows already to be confirmed: not for a database that
+/// stands still.
+const CONFIRM_TIME: Duration = Duration::from_millis(200);
 
 /// Opaque tokens are this long, and nothing else is worth a digest.
 const OPAQUE_LENGTH: usize = 40;
@@ -55,7 +61,7 @@ pub struct Authenticator {
     pub(super) opaque: Arc<OpaqueTokens>,
     pub(super) records: Records,
     last_used: LastUsed,
-    pub(super) entries: Cache<TokenDigest, Arc<Entry>>,
+    pub(super) entries: Weighed<TokenDigest, Arc<Entry>>,
     unknown: Cache<TokenDigest, Timestamp>,
     look_ups: Flights<(TokenDigest, Source), LookedUp<Arc<CachedToken>>>,
     shared: Option<Arc<dyn TokenCache>>,
@@ -100,7 +106,7 @@ impl Authenticator {
             opaque,
             records,
             last_used,
-            entries: Cache::new(settings.cache.tokens.max(1)),
+            entries: weighed(settings.cache.tokens),
             unknown: Cache::new(UNKNOWN_TOKENS),
             look_ups: Flights::new(),
             shared: None,
@@ -210,7 +216,8 @@ impl Authenticator {
         entry: Arc<Entry>,
         reach: &mut Reach,
     ) -> Result<Arc<Identity>, IdentifyError> {
-        let proved = self.prove(credential, digest, entry.proof.clone(), reach).await;
+        let prove = self.prove(credential, digest, entry.proof.clone(), reach);
+        let proved = timeout(CONFIRM_TIME, prove).await.unwrap_or(Err(IdentifyError::Unavailable));
         if !matches!(proved, Err(IdentifyError::Unavailable)) {
             return proved;
         }
@@ -321,14 +328,17 @@ impl Authenticator {
             let genuine = jwt::check(&self.keys, token, self.clock.now())?.of_type("access")?;
             Arc::new(Proof::of(&genuine, self.policy.access_lifetime)?)
         };
-        for _ in 0..ATTEMPTS {
+        let mut source = Source::Any;
+        for _ in 0..=ATTEMPTS {
             let (epoch, asked) = (self.revocations.epoch(), self.clock.now());
             if proof.outlives_log {
                 reach.extend(Reach::Database);
                 self.ask_whether_ended(&proof.ties).await?;
             }
             let record = match &proof.claimant {
-                Claimant::Number(id) => self.records.by_id(*id, proof.generation(), reach).await?,
+                Claimant::Number(id) => {
+                    self.records.by_id(*id, proof.generation(), source, reach).await?
+                }
                 Claimant::Name(name) => self.records.by_name(name, reach).await?,
                 Claimant::Nobody => None,
                 Claimant::Foreign(name) => {
@@ -344,7 +354,16 @@ impl Authenticator {
             };
             let record = record.ok_or(Rejection::UserNotFound)?;
             let ties = Ties { user: Some(record.stamp.user), ..proof.ties.clone() };
-            judge_user(proof.password_mark.as_deref(), &record, self.policy.inactive)?;
+            let judged = judge_user(proof.password_mark.as_deref(), &record, self.policy.inactive);
+            if let Err(rejection) = judged {
+                if source == Source::Any {
+                    // Only the database refuses: another replica may have changed the record, and
+                    // then issued this token.
+                    source = Source::Database;
+                    continue;
+                }
+                return Err(rejection.into());
+            }
             if let Some(finding) = self.revocations.review(&ties, Some(record.stamp)) {
                 match answer(CredentialKind::Jwt, finding) {
                     Some(rejection) => return Err(rejection.into()),

@@ -16,6 +16,7 @@ use super::proved::Identity;
 use super::rejection::Rejection;
 use super::revocation::Revocations;
 use super::ties::{Stamp, Ties};
+use super::weight::{Texts, bytes_of};
 
 /// While one request confirms an entry, the others go on with it for this long.
 const CONFIRMING: Duration = Duration::from_secs(5);
@@ -50,6 +51,12 @@ pub(super) enum Standing {
     Over(Rejection),
     /// Something changed that it was made from: it must not be used before that was read.
     Outdated,
+}
+
+impl Texts for Arc<Entry> {
+    fn bytes(&self) -> usize {
+        self.identity.username.len() + bytes_of(&self.identity.groups)
+    }
 }
 
 impl Entry {

@@ -10,6 +10,7 @@ mod credential;
 mod proved;
 mod rejection;
 mod values;
+mod weight;
 
 mod authenticator;
 mod basic;

@@ -7,8 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quick_cache::sync::Cache;
-
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::model::{Timestamp, UserId};
@@ -21,6 +19,7 @@ use super::revocation::Revocations;
 use super::tier::{CachedUser, Found, LookedUp, Source, TokenCache, reach_of};
 use super::ties::Stamp;
 use super::values::HeaderValues;
+use super::weight::{Texts, Weighed, bytes_of, weighed};
 
 /// How long it is believed that a user does not exist: an import may bring him.
 const MISSING: Duration = Duration::from_secs(10);
@@ -58,7 +57,7 @@ pub(super) struct Records {
     clock: Clock,
     revocations: Arc<Revocations>,
     outage: Arc<Outage>,
-    cache: Cache<UserId, Slot>,
+    cache: Weighed<UserId, Slot>,
     look_ups: Flights<(UserId, Source), LookedUp<Arc<Record>>>,
     shared: Option<Arc<dyn TokenCache>>,
     ttl: Duration,
@@ -69,6 +68,15 @@ pub(super) struct Records {
 enum Slot {
     Known(Arc<Record>),
     Missing(Timestamp),
+}
+
+impl Texts for Slot {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Known(record) => record.username.len() + bytes_of(&record.groups),
+            Self::Missing(_) => 0,
+        }
+    }
 }
 
 impl Record {
@@ -102,7 +110,7 @@ impl Records {
             clock,
             revocations,
             outage,
-            cache: Cache::new(settings.cache.users.max(1)),
+            cache: weighed(settings.cache.users),
             look_ups: Flights::new(),
             shared: None,
             ttl: *settings.cache.token_ttl,
@@ -119,17 +127,19 @@ impl Records {
     }
 
     /// A user's record, if there is such a user. `generation`: one that a token carries; a record
-    /// behind it is read again, for the log may not have reached us yet.
+    /// behind it is read again, for the log may not have reached us yet. `source`: whether what is
+    /// held in memory or shared will do.
     pub(super) async fn by_id(
         &self,
         id: UserId,
         generation: Option<i64>,
+        mut source: Source,
         reach: &mut Reach,
     ) -> Result<Option<Arc<Record>>, Away> {
         let new_enough = |record: &Record| {
             generation.is_none_or(|generation| record.stamp.generation >= generation)
         };
-        match self.cache.get(&id) {
+        match self.cache.get(&id).filter(|_| source == Source::Any) {
             Some(Slot::Known(record))
                 if self.clock.now().since(record.read) < self.ttl
                     && !self.revocations.outdates(record.stamp)
@@ -142,7 +152,7 @@ impl Records {
             }
             _ => {}
         }
-        let (mut found, mut source) = (None, Source::Any);
+        let mut found = None;
         for _ in 0..=ATTEMPTS {
             // A look-up that we joined may have begun before the change that we know of.
             let look_up = self.look_ups.join((id, source), self.look_up(id, source));

@@ -67,12 +67,14 @@ impl Revocations {
     }
 
     /// Applies one entry. Idempotent; visible to every later request when it returns. The order
-    /// of entries does not matter: the highest generation and version win.
-    pub fn apply(&self, entry: &LogEntry) {
+    /// of entries does not matter: the highest generation and version win. Whether it was news.
+    pub fn apply(&self, entry: &LogEntry) -> bool {
+        let news = self.ended.write().add(entry);
         // Raised after the change is visible: whoever has read the new epoch finds the change.
-        if self.ended.write().add(entry) {
+        if news {
             self.epoch.fetch_add(1, Ordering::SeqCst);
         }
+        news
     }
 
     /// The log was read to its end as of `at`.

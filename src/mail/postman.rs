@@ -23,7 +23,7 @@ use super::frontend::Frontend;
 use super::letters::{Letters, Occasion, name};
 use super::message::message;
 use super::templates::Templates;
-use super::transport::{SEND_LIMIT, Transport};
+use super::transport::{SEND_LIMIT, SendError, Transport};
 
 /// Mails taken at once, to be sent one after another.
 const BATCH: u32 = 10;
@@ -56,7 +56,11 @@ pub struct Postman {
     transport: Transport,
     clock: Clock,
     bell: Bell,
+    seen: Option<Seen>,
 }
+
+/// Told of each try whether the mail server took part.
+pub(super) type Seen = Arc<dyn Fn(bool) + Send + Sync>;
 
 /// What became of a mail.
 #[derive(Debug, PartialEq, Eq)]
@@ -93,7 +97,14 @@ impl Postman {
         let templates = Templates::read(settings.mail.templates.as_deref());
         let templates = templates.map_err(MailError::Templates)?;
         let letters = Letters::new(templates, Frontend::new(settings), links);
-        Ok(Self { store, letters, from, transport, clock, bell })
+        Ok(Self { store, letters, from, transport, clock, bell, seen: None })
+    }
+
+    /// Tells whether the mail server answers.
+    #[must_use]
+    pub fn watched(mut self, seen: Arc<dyn Fn(bool) + Send + Sync>) -> Self {
+        self.seen = Some(seen);
+        self
     }
 
     /// Works until `stop` says true or is dropped; the mail in hand is finished first.
@@ -173,7 +184,12 @@ impl Postman {
             Ok(message) => message,
             Err(error) => return Outcome::Hopeless(error.to_string()),
         };
-        match self.transport.send(&letter, message).await {
+        let sent = self.transport.send(&letter, message).await;
+        if let Some(seen) = &self.seen {
+            // One that refuses a mail for good is there.
+            seen(sent.as_ref().err().is_none_or(SendError::is_permanent));
+        }
+        match sent {
             Ok(()) => Outcome::Sent,
             Err(error) if error.is_permanent() => Outcome::Hopeless(error.to_string()),
             Err(error) => Outcome::Failed(error.to_string()),

@@ -15,8 +15,9 @@ use super::errors::{Result, StoreError};
 use super::folder::{OpenedFile, TemporaryFolder};
 use super::query::{Query, sql};
 
-/// What a store call may take, with waiting for a connection and all attempts.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// What a store call may take, with waiting for a connection and all attempts: no request waits
+/// longer than two seconds for our own trouble.
+pub(super) const PATIENCE: Duration = Duration::from_millis(1700);
 
 /// How often a transaction that was in another's way is begun.
 const ATTEMPTS: usize = 3;
@@ -72,9 +73,9 @@ impl<T> Record for T where
 
 // The limits are set in the transaction because a pooler refuses them at connect.
 const POOLED_READ: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; \
-    SET LOCAL statement_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
+    SET LOCAL statement_timeout = '1500ms'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 const POOLED_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
-    SET LOCAL statement_timeout = '2s'; SET LOCAL lock_timeout = '1s'; \
+    SET LOCAL statement_timeout = '1500ms'; SET LOCAL lock_timeout = '1s'; \
     SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
 impl Db {
@@ -239,7 +240,8 @@ fn lock_number(name: &str) -> i64 {
     i64::from_be_bytes(number)
 }
 
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+/// Bounds `work`.
+pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
     match tokio::time::timeout(limit, work).await {
         Ok(outcome) => outcome,
         Err(_) => Err(StoreError::too_slow(limit)),

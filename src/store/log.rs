@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::FromRow;
 
-use super::db::Tx;
+use super::db::{self, Tx, within};
 use super::errors::{Result, StoreError};
 use super::handle::Store;
 use super::logins::read_id;
@@ -29,6 +29,10 @@ const PAGE: i64 = 5_000;
 /// How long reading the log may take, whatever its length: a replica that starts reads it all.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What each step of that may take: a follower on a connection that went dead without a word
+/// would otherwise hear of nothing for as long as the longest log takes.
+const STEP: Duration = db::PATIENCE;
+
 impl Cursor {
     /// Before the first entry.
     pub const START: Self = Self(0);
@@ -40,13 +44,14 @@ impl Store {
     pub async fn log_since(&self, cursor: Cursor) -> Result<(Vec<LogEntry>, Cursor)> {
         self.db
             .read_within(PATIENCE, || async {
-                let mut tx = self.db.snapshot().await?;
+                let mut tx =
+                    within(STEP, Box::pin(async { Ok(self.db.snapshot().await?) })).await?;
                 // First the cursor, then the rows: see `Cursor`.
-                let next = next_cursor(&mut tx).await?;
+                let next = within(STEP, Box::pin(next_cursor(&mut tx))).await?;
                 // A database that was restored or moved counts anew.
                 let from = if next < cursor { Cursor::START } else { cursor };
                 let entries = entries_from(&mut tx, from).await?;
-                tx.commit((entries, next)).await
+                within(STEP, Box::pin(tx.commit((entries, next)))).await
             })
             .await
     }
@@ -89,7 +94,9 @@ async fn entries_from(tx: &mut Tx, from: Cursor) -> Result<Vec<LogEntry>> {
             "SELECT number, kind, login_id, jti, user_id, generation, version, reason, at \
              FROM change_log WHERE xact >= $1 AND number > $2 ORDER BY number LIMIT $3",
         );
-        let page: Vec<EntryRecord> = tx.all(query.bind(from.0).bind(last).bind(PAGE)).await?;
+        let query = query.bind(from.0).bind(last).bind(PAGE);
+        let page: Vec<EntryRecord> =
+            within(STEP, Box::pin(async { Ok(tx.all(query).await?) })).await?;
         let Some(end) = page.last() else { return Ok(entries) };
         last = end.number;
         let is_last = i64::try_from(page.len()).is_ok_and(|length| length < PAGE);

@@ -16,7 +16,7 @@ use super::errors::{Result, StoreError};
 const CONNECTIONS: u32 = 8;
 
 /// How long a call waits for a connection. Below the patience of a store call.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// How long a connection may take to prove itself alive when it comes back.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(300);
@@ -30,7 +30,7 @@ const OLDEST_VERSION: i64 = 130_000;
 pub(super) fn open(url: &str, sharing: Sharing) -> Result<Db> {
     let options = match sharing {
         Sharing::Own => parse(url)?.options([
-            ("statement_timeout", "2s"),
+            ("statement_timeout", "1500ms"),
             ("lock_timeout", "1s"),
             ("idle_in_transaction_session_timeout", "10s"),
         ]),

@@ -19,7 +19,7 @@ use super::folder::{OpenedFile, TemporaryFolder, create_private};
 
 /// How long one process waits for another that writes (the shell's commands beside the
 /// gateway). Below the patience of a store call, so that the database's own error is seen.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// How long a migration waits for another replica's.
 const MIGRATION_BUSY_TIMEOUT: Duration = Duration::from_secs(30);

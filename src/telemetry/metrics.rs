@@ -28,6 +28,10 @@ const REQUEST_BUCKETS: [f64; 17] = [
 const CHECK_BUCKETS: [f64; 13] =
     [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
 
+/// Seconds: from a hint over a good network to a database that was away for as long as may be.
+const PROPAGATION_BUCKETS: [f64; 12] =
+    [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 5.0, 60.0];
+
 /// All metrics.
 pub struct Metrics {
     registry: Registry,
@@ -47,6 +51,8 @@ pub struct Metrics {
     hash_rejected: IntCounter,
     dependency_up: IntGaugeVec,
     certificates: CertificateSeries,
+    degraded: IntGaugeVec,
+    propagation: Histogram,
 }
 
 /// Counts as a request (or connection) under way until it is dropped.
@@ -146,6 +152,12 @@ impl Metrics {
                 &["dependency"],
             ),
             certificates: CertificateSeries::new(&make),
+            degraded: make.gauges(
+                "degraded",
+                "1 if something is done without this, or not at all, that was to be done with it.",
+                &["dependency"],
+            ),
+            propagation: propagation(&make),
             registry: make.registry,
         })
     }
@@ -248,6 +260,13 @@ impl Metrics {
     /// Whether a dependency answers: `database`, `redis`, `mail`.
     pub fn dependency_is_up(&self, dependency: &'static str, up: bool) {
         self.dependency_up.with_label_values(&[dependency]).set(i64::from(up));
+        self.degraded.with_label_values(&[dependency]).set(i64::from(!up));
+    }
+
+    /// An end on another replica holds here, so long after it was written. Replicas' clocks
+    /// differ by as much.
+    pub fn revocation_propagated(&self, after: Duration) {
+        self.propagation.observe(after.as_secs_f64());
     }
 
     /// Has the age of the revocation set read at each scrape: a follower that stands still
@@ -277,6 +296,12 @@ impl Metrics {
             String::new()
         })
     }
+}
+
+fn propagation(make: &Maker) -> Histogram {
+    let help = "From the end of a login, token or user on another replica to its end here.";
+    make.histograms("revocation_propagation_seconds", help, &PROPAGATION_BUCKETS, &[])
+        .with_label_values::<&str>(&[])
 }
 
 impl InFlight {
@@ -387,6 +412,7 @@ mod tests {
         metrics.certificates_expire([("a.example".to_owned(), 1)].into_iter());
         metrics.certificates_reloaded(false);
         metrics.dependency_is_up("redis", false);
+        metrics.revocation_propagated(Duration::from_millis(3));
         let text = metrics.render();
         for line in [
             r#"portcullis_server_refused_total{reason="connections"} 1"#,
@@ -404,6 +430,8 @@ mod tests {
             "portcullis_password_hash_rejected_total 1",
             r#"portcullis_connections{listener="traffic"} 1"#,
             r#"portcullis_dependency_up{dependency="redis"} 0"#,
+            r#"portcullis_degraded{dependency="redis"} 1"#,
+            "portcullis_revocation_propagation_seconds_count 1",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }

@@ -50,6 +50,9 @@ mod telemetry;
 mod replicas;
 
 #[cfg(test)]
+mod degradation;
+
+#[cfg(test)]
 mod store;
 
 #[cfg(test)]

@@ -46,6 +46,15 @@ impl Subject {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Box::pin(Self::prepare(change, true)).await
+    }
+
+    /// The same, but mail leaves as `mail.url` says.
+    pub(crate) async fn with_real_mail(change: impl FnOnce(&mut Settings)) -> Self {
+        Box::pin(Self::prepare(change, false)).await
+    }
+
+    async fn prepare(change: impl FnOnce(&mut Settings), capture: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (upstream, asked) = echo().await;
         let mut settings = Settings::default();
@@ -67,7 +76,7 @@ impl Subject {
         change(&mut settings);
         // The real time to begin with: other parties' clocks (TLS, browsers) do not matter here.
         let clock = Clock::manual(Clock::system().now());
-        Self::launch(settings, clock, folder, asked).await
+        Self::launch(settings, clock, folder, asked, capture).await
     }
 
     /// The same gateway, stopped and started again with its database, at the same time of day.
@@ -75,7 +84,7 @@ impl Subject {
         let Self { running, clock, asked, folder, settings, .. } = self;
         let stopped = tokio::time::timeout(Duration::from_secs(10), running.stop()).await;
         stopped.expect("a stop within ten seconds").unwrap();
-        Self::launch(settings, clock, folder, asked).await
+        Self::launch(settings, clock, folder, asked, true).await
     }
 
     async fn launch(
@@ -83,11 +92,13 @@ impl Subject {
         clock: Clock,
         folder: TempDir,
         asked: Arc<AtomicUsize>,
+        capture: bool,
     ) -> Self {
         let (transport, mailbox) = Transport::capture();
+        let transport = capture.then_some(transport);
         let lines = Lines::default();
         let log = RequestLog::to(lines.clone(), 1024);
-        let options = Options { clock: clock.clone(), transport: Some(transport), log };
+        let options = Options { clock: clock.clone(), transport, log };
         let running = app::start_with(settings.clone(), options).await.unwrap();
         let address = running.address;
         let telemetry = running.telemetry.unwrap();

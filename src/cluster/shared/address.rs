@@ -3,6 +3,7 @@
 //! Every limit that the library leaves open or sets too wide is set here. It must not know
 //! what is kept there.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
@@ -11,8 +12,9 @@ use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _,
-    Pipeline, RedisFuture, RedisResult, TlsMode, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
+    IntoConnectionInfo as _, Pipeline, RedisError, RedisFuture, RedisResult, TlsCertificates,
+    TlsMode, Value,
 };
 
 /// How long a half-dead connection may hold what was sent.
@@ -51,7 +53,13 @@ enum Kind {
     Single(Box<Client>),
     // It remembers which of its sentinels answered, and wants to be changed for that.
     Sentinel(Box<SentinelClient>),
-    Cluster(Box<(ClusterClient, Client)>),
+    Cluster(Box<Cluster>),
+}
+
+struct Cluster {
+    client: ClusterClient,
+    /// To listen, one node is enough; the first is tried first.
+    nodes: VecDeque<Client>,
 }
 
 /// A connection to whichever kind. Clones share it.
@@ -95,21 +103,29 @@ impl Address {
         Ok(Self::Sentinel { sentinels: nodes, master: master.to_owned(), database })
     }
 
-    /// `timeout`: what one call may take.
-    pub(super) fn dialer(&self, timeout: Duration) -> Result<Dialer, AddressError> {
+    /// `timeout`: what one call may take. `ca`: certificates in PEM that take the place of the
+    /// system's.
+    pub(super) fn dialer(
+        &self,
+        timeout: Duration,
+        ca: Option<&[u8]>,
+    ) -> Result<Dialer, AddressError> {
+        let trust =
+            ca.map(|pem| TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) });
         let kind = match self {
             Self::Single(info) => {
-                Kind::Single(Box::new(Client::open(info.clone()).map_err(refused)?))
+                Kind::Single(Box::new(client(info, trust.as_ref()).map_err(refused)?))
             }
             Self::Sentinel { sentinels, master, database } => {
-                Kind::Sentinel(Box::new(sentinel(sentinels, master, *database).map_err(refused)?))
+                let client = sentinel(sentinels, master, *database, trust.as_ref());
+                Kind::Sentinel(Box::new(client.map_err(refused)?))
             }
             Self::Cluster { nodes } => {
-                let first = nodes.first().ok_or(AddressError::NoServer)?;
-                Kind::Cluster(Box::new((
-                    cluster(nodes, timeout).map_err(refused)?,
-                    Client::open(first.clone()).map_err(refused)?,
-                )))
+                let each = nodes.iter().map(|info| client(info, trust.as_ref()));
+                Kind::Cluster(Box::new(Cluster {
+                    nodes: each.collect::<RedisResult<_>>().map_err(refused)?,
+                    client: cluster(nodes, timeout, trust).map_err(refused)?,
+                }))
             }
         };
         Ok(Dialer { kind, timeout })
@@ -121,6 +137,15 @@ fn node(url: &str) -> Result<ConnectionInfo, AddressError> {
     Ok(info.set_tcp_settings(tcp()))
 }
 
+fn client(info: &ConnectionInfo, trust: Option<&TlsCertificates>) -> RedisResult<Client> {
+    match trust {
+        Some(trust) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) => {
+            Client::build_with_tls(info.clone(), trust.clone())
+        }
+        _ => Client::open(info.clone()),
+    }
+}
+
 fn tcp() -> TcpSettings {
     let settings = TcpSettings::default().set_nodelay(true);
     #[cfg(target_os = "linux")]
@@ -130,7 +155,7 @@ fn tcp() -> TcpSettings {
 
 /// Its detail may quote the address: the description alone does not.
 #[expect(clippy::needless_pass_by_value, reason = "so that map_err can name it")]
-fn refused(error: redis::RedisError) -> AddressError {
+fn refused(error: RedisError) -> AddressError {
     AddressError::Refused(error.category().to_owned())
 }
 
@@ -139,6 +164,7 @@ fn sentinel(
     sentinels: &[ConnectionInfo],
     master: &str,
     database: i64,
+    trust: Option<&TlsCertificates>,
 ) -> RedisResult<SentinelClient> {
     let addresses = sentinels.iter().map(|info| info.addr().clone());
     let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?
@@ -157,14 +183,27 @@ fn sentinel(
             builder = builder
                 .set_client_to_redis_tls_mode(TlsMode::Secure)
                 .set_client_to_sentinel_tls_mode(TlsMode::Secure);
+            if let Some(trust) = trust {
+                builder = builder
+                    .set_client_to_redis_certificates(trust.clone())
+                    .set_client_to_sentinel_certificates(trust.clone());
+            }
         }
     }
     builder.build()
 }
 
 /// By default one frozen node of several holds up all slots for longer than twelve seconds.
-fn cluster(nodes: &[ConnectionInfo], timeout: Duration) -> RedisResult<ClusterClient> {
-    ClusterClient::builder(nodes.to_vec())
+fn cluster(
+    nodes: &[ConnectionInfo],
+    timeout: Duration,
+    trust: Option<TlsCertificates>,
+) -> RedisResult<ClusterClient> {
+    let mut builder = ClusterClient::builder(nodes.to_vec());
+    if let Some(trust) = trust {
+        builder = builder.certs(trust);
+    }
+    builder
         .retries(1)
         .min_retry_wait(10)
         .max_retry_wait(50)
@@ -190,8 +229,8 @@ impl Dialer {
                 let made = client.get_async_connection_with_config(&config).await;
                 made.map(Connection::One)
             }
-            Kind::Cluster(clients) => {
-                clients.0.get_async_connection().await.map(Connection::Cluster)
+            Kind::Cluster(cluster) => {
+                cluster.client.get_async_connection().await.map(Connection::Cluster)
             }
         }
     }
@@ -200,8 +239,16 @@ impl Dialer {
     pub(super) async fn listen(&mut self) -> RedisResult<PubSub> {
         match &mut self.kind {
             Kind::Single(client) => client.get_async_pubsub().await,
-            // A plain PUBLISH reaches every node of a cluster.
-            Kind::Cluster(clients) => clients.1.get_async_pubsub().await,
+            // A plain PUBLISH reaches every node of a cluster, so any that answers will do.
+            Kind::Cluster(cluster) => {
+                let node = cluster.nodes.front().cloned();
+                // Should this one fail, or not answer in time, the next is tried next.
+                cluster.nodes.rotate_left(1);
+                let node = node.ok_or(RedisError::from((ErrorKind::Io, "no node")))?;
+                let connection = node.get_async_pubsub().await?;
+                cluster.nodes.rotate_right(1);
+                Ok(connection)
+            }
             Kind::Sentinel(sentinel) => {
                 let client = sentinel.async_get_client().await?;
                 client.get_async_pubsub().await
@@ -268,7 +315,7 @@ mod tests {
     fn every_address_can_be_dialled() {
         for url in ["redis://h", "rediss://h", "redis+sentinel://a/main", "redis+cluster://a,b"] {
             let address = Address::parse(url).unwrap();
-            assert!(address.dialer(Duration::from_millis(50)).is_ok(), "{url}");
+            assert!(address.dialer(Duration::from_millis(50), None).is_ok(), "{url}");
         }
     }
 

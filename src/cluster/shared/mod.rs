@@ -33,6 +33,8 @@ use crate::identity::TokenCache;
 pub struct SharedOptions<'a> {
     /// `redis.url`.
     pub url: &'a str,
+    /// What `redis.ca_file` holds: PEM.
+    pub ca: Option<&'a [u8]>,
     /// `redis.timeout`.
     pub timeout: Duration,
     /// `cache.token_ttl`.
@@ -72,10 +74,11 @@ impl Shared {
     /// # Errors
     /// The address makes no sense.
     pub fn new(options: SharedOptions<'_>) -> Result<(Self, SharedTasks), AddressError> {
-        let SharedOptions { url, timeout, key, installation, replica, wake, seen, .. } = options;
+        let SharedOptions { url, ca, timeout, key, installation, replica, wake, seen, .. } =
+            options;
         let address = Address::parse(url)?;
         let prefix: Arc<str> = format!("portcullis:{installation}").into();
-        let (link, keeper) = Link::new(address.dialer(timeout)?, timeout, Arc::clone(&seen));
+        let (link, keeper) = Link::new(address.dialer(timeout, ca)?, timeout, Arc::clone(&seen));
         let cache = SharedCache::new(
             Arc::clone(&link),
             key,
@@ -86,7 +89,8 @@ impl Shared {
         let channel = format!("{prefix}:hints");
         let (herald, task) =
             hints::herald(Arc::clone(&link), cache.clone(), channel.clone(), replica.clone());
-        let listener = HintListener::new(address.dialer(timeout)?, channel, replica, wake, seen);
+        let listener =
+            HintListener::new(address.dialer(timeout, ca)?, channel, replica, wake, seen);
         let counts = SharedCounts::new(Arc::clone(&link), key, prefix);
         let shared = Self { link, cache, herald, counts };
         Ok((shared, SharedTasks { keeper, herald: task, listener }))
@@ -136,8 +140,12 @@ impl SharedTasks {
 ///
 /// # Errors
 /// Why not, without the address.
-pub async fn try_redis(url: &str, timeout: Duration) -> Result<(), AddressError> {
+pub async fn try_redis(
+    url: &str,
+    ca: Option<&[u8]>,
+    timeout: Duration,
+) -> Result<(), AddressError> {
     let refused = |error: redis::RedisError| AddressError::Refused(error.category().to_owned());
-    let mut connection = Address::parse(url)?.dialer(timeout)?.dial().await.map_err(refused)?;
+    let mut connection = Address::parse(url)?.dialer(timeout, ca)?.dial().await.map_err(refused)?;
     redis::cmd("PING").query_async::<()>(&mut connection).await.map_err(refused)
 }

@@ -80,6 +80,11 @@ fn redis(settings: &Settings, report: &mut Report) {
         let remedy = "write redis://, rediss:// (TLS), redis+sentinel:// or redis+cluster://";
         report.fault("redis.url", "the address does not tell what kind of server it is", remedy);
     }
+    let with_tls = ["rediss", "valkeys"].iter().any(|scheme| url.starts_with(scheme));
+    if settings.redis.ca_file.is_some() && !url.is_empty() && !with_tls {
+        let text = "certificates are of no use without TLS";
+        report.fault_because("redis.ca_file", "redis.url", text, "write rediss:// in redis.url");
+    }
 }
 
 /// Whether a text is an origin, `https://host[:port]`, and nothing more.
@@ -148,5 +153,19 @@ mod tests {
         let with = |url: &str| changed(|settings| settings.redis.url = url.into());
         assert!(faulty(check, &with("rediss://user:pass@h:6380/1")).is_empty());
         assert_eq!(faulty(check, &with("http://h")), ["redis.url"]);
+    }
+
+    #[test]
+    fn certificates_for_redis_want_tls() {
+        let with = |url: &str| {
+            changed(|settings| {
+                settings.redis.url = url.into();
+                settings.redis.ca_file = Some("ca.pem".into());
+            })
+        };
+        for url in ["rediss://h", "rediss+sentinel://h/m", "rediss+cluster://h", "valkeys://h"] {
+            assert!(faulty(check, &with(url)).is_empty(), "{url}");
+        }
+        assert_eq!(faulty(check, &with("redis://h")), ["redis.ca_file"]);
     }
 }

@@ -1,8 +1,11 @@
 //! `[database]`, `[redis]`, `[revocation]`, `[cache]`: where things are kept and for how long.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::forms;
 use crate::config::values::{Period, SecretText};
 
 /// Where users and logins are kept.
@@ -49,13 +52,18 @@ pub struct Redis {
     /// `redis://`, `rediss://`, `redis+unix://`, `redis+sentinel://` or `redis+cluster://`;
     /// empty: none.
     pub url: SecretText,
+    /// PEM file with the certificates that sign the server's, in the place of the system's;
+    /// only with TLS (`rediss://`). Empty: none.
+    #[serde(with = "forms::path_or_none")]
+    #[schemars(with = "String")]
+    pub ca_file: Option<PathBuf>,
     /// How long one call may take. Default 50ms.
     pub timeout: Period,
 }
 
 impl Default for Redis {
     fn default() -> Self {
-        Self { url: SecretText::default(), timeout: Period::millis(50) }
+        Self { url: SecretText::default(), ca_file: None, timeout: Period::millis(50) }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output, Stdio};
 
+use sqlx::{Connection as _, SqliteConnection};
+
 use super::process::{Site, program};
 use crate::subject::echo;
 
@@ -91,4 +93,25 @@ async fn the_demo_checks_itself_and_ends_well() {
     let text = String::from_utf8(run.stdout).unwrap();
     assert_eq!(run.status.code(), Some(0), "{text}");
     assert!(text.contains("curl"), "{text}");
+}
+
+#[tokio::test]
+async fn a_log_of_a_newer_release_is_1_and_not_waited_for() {
+    let (upstream, _) = echo().await;
+    let site = Site::new(upstream, "");
+    let mut migrate = program();
+    migrate.args(["migrate", "--config"]).arg(&site.config);
+    assert_eq!(output(migrate).await.status.code(), Some(0));
+    let url = format!("sqlite://{}", site.database().display());
+    let mut database = SqliteConnection::connect(&url).await.unwrap();
+    let entry = "INSERT INTO change_log (kind, at) VALUES ('unheard_of', 1)";
+    sqlx::raw_sql(entry).execute(&mut database).await.unwrap();
+    database.close().await.unwrap();
+    let mut serve = program();
+    serve.args(["serve", "--config"]).arg(&site.config);
+    let run = output(serve).await;
+    assert_eq!(run.status.code(), Some(1));
+    let text = String::from_utf8(run.stderr).unwrap();
+    assert!(text.contains("the log of what has ended could not be read"), "{text}");
+    assert!(text.contains("unheard_of"), "{text}");
 }

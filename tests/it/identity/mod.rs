@@ -6,6 +6,7 @@ mod background;
 mod basic;
 mod ending;
 mod keys;
+mod model;
 mod outage;
 mod proving;
 mod racing;

@@ -8,7 +8,7 @@ use portcullis::cluster::{Announcer, Follower};
 use portcullis::config::{SecretText, Settings};
 use portcullis::identity::{
     Authenticator, Credential, IdentifyError, Identity, JwtFault, JwtIssuer, Keys, LastUsedWriter,
-    OpaqueTokens, Rejection, Revocations, TokenPair, token_digest,
+    OpaqueTokens, Rejection, Revocations, TokenCache, TokenPair, token_digest,
 };
 use portcullis::model::{Login, LoginId, LoginKind, Timestamp, User};
 use portcullis::secret::RootKey;
@@ -33,6 +33,16 @@ pub(super) struct Replica {
 
 impl Replica {
     pub(super) async fn start(settings: &Settings, store: &Store, clock: &Clock) -> Self {
+        Self::start_sharing(settings, store, clock, None).await
+    }
+
+    /// With a level that it shares with others.
+    pub(super) async fn start_sharing(
+        settings: &Settings,
+        store: &Store,
+        clock: &Clock,
+        shared: Option<Arc<dyn TokenCache>>,
+    ) -> Self {
         let root = RootKey::new("a secret key of this installation");
         let keys = Arc::new(Keys::load(settings, store, &root, clock).await.unwrap());
         let opaque = Arc::new(OpaqueTokens::new(&root));
@@ -48,6 +58,10 @@ impl Replica {
             Arc::clone(&opaque),
             Arc::clone(&revocations),
         );
+        let authenticator = match shared {
+            Some(shared) => authenticator.sharing(shared),
+            None => authenticator,
+        };
         Self {
             store: store.clone(),
             clock: clock.clone(),

@@ -1,6 +1,8 @@
 //! Two gateways on one PostgreSQL database and one Redis, and what one learns of the other.
 
 mod ending;
+mod kinds;
 mod shared;
+mod throttles;
 mod trouble;
-mod world;
+pub(crate) mod world;

@@ -13,32 +13,35 @@ use crate::servers::{PostgresDatabase, redis_url};
 use crate::subject::{Answer, Ask, Subject};
 
 /// Long enough that a test which waits for it fails: only hints are left.
-pub(super) const NEVER: Period = Period::seconds(3600);
+pub(crate) const NEVER: Period = Period::seconds(3600);
 
 /// Nothing takes this long that works.
-const BOUND: Duration = Duration::from_secs(10);
+const BOUND: Duration = Duration::from_secs(20);
 
 /// The settings that two replicas have in common.
-pub(super) struct World {
-    pub(super) database: PostgresDatabase,
-    pub(super) secret: String,
-    pub(super) redis: String,
-    pub(super) tick: Period,
-    pub(super) timeout: Period,
+pub(crate) struct World {
+    pub(crate) database: PostgresDatabase,
+    pub(crate) secret: String,
+    pub(crate) redis: String,
+    pub(crate) tick: Period,
+    pub(crate) timeout: Period,
     /// Whether replicas listen to the database.
-    pub(super) listen: bool,
+    pub(crate) listen: bool,
 }
 
 /// A Redis of the test's own, on a socket in a folder.
-pub(super) struct OwnRedis {
+pub(crate) struct OwnRedis {
     process: Option<Child>,
     folder: TempDir,
 }
 
 impl World {
     /// With the Redis of the run, and the database's hints.
-    pub(super) async fn new() -> Self {
-        let database = PostgresDatabase::create().await;
+    pub(crate) async fn new() -> Self {
+        Self::on(PostgresDatabase::create().await).await
+    }
+
+    pub(crate) async fn on(database: PostgresDatabase) -> Self {
         let options =
             DatabaseOptions { url: database.url(), direct_url: String::new(), pooler: false };
         let store = Store::open(&options).await.unwrap();
@@ -55,12 +58,12 @@ impl World {
         }
     }
 
-    pub(super) async fn replica(&self) -> Subject {
+    pub(crate) async fn replica(&self) -> Subject {
         self.replica_with(|_| {}).await
     }
 
     /// One replica, connected to everything that is there.
-    pub(super) async fn replica_with(&self, change: impl FnOnce(&mut Settings)) -> Subject {
+    pub(crate) async fn replica_with(&self, change: impl FnOnce(&mut Settings)) -> Subject {
         let replica = self.unconnected(change).await;
         if self.listen {
             wait_for(&replica, "database_hints", 1).await;
@@ -72,7 +75,7 @@ impl World {
         replica
     }
 
-    pub(super) async fn unconnected(&self, change: impl FnOnce(&mut Settings)) -> Subject {
+    pub(crate) async fn unconnected(&self, change: impl FnOnce(&mut Settings)) -> Subject {
         Subject::with(|settings| {
             settings.secret_key = SecretText::from(&*self.secret);
             settings.database.url = SecretText::from(&*self.database.url());
@@ -89,28 +92,28 @@ impl World {
         .await
     }
 
-    pub(super) async fn remove(self) {
+    pub(crate) async fn remove(self) {
         self.database.remove().await;
     }
 }
 
 impl OwnRedis {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let mut redis = Self::absent();
         redis.run().await;
         redis
     }
 
     /// A place where one may be started later.
-    pub(super) fn absent() -> Self {
+    pub(crate) fn absent() -> Self {
         Self { process: None, folder: tempfile::tempdir().unwrap() }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis+unix://{}", self.folder.path().join("socket").display())
     }
 
-    pub(super) async fn run(&mut self) {
+    pub(crate) async fn run(&mut self) {
         let process = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--appendonly", "no", "--dir"])
             .arg(self.folder.path())
@@ -130,7 +133,7 @@ impl OwnRedis {
         .expect("a redis-server that answers");
     }
 
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
             process.wait().unwrap();
@@ -138,7 +141,7 @@ impl OwnRedis {
     }
 
     /// `STOP` or `CONT`.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let process = self.process.as_ref().unwrap();
         let mut command = Command::new("kill");
         command.arg(format!("-{name}")).arg(process.id().to_string());
@@ -153,18 +156,18 @@ impl Drop for OwnRedis {
 }
 
 /// Waits until a replica's metrics say that a dependency is up (1) or not (0).
-pub(super) async fn wait_for(replica: &Subject, dependency: &str, up: u8) {
+pub(crate) async fn wait_for(replica: &Subject, dependency: &str, up: u8) {
     let line = format!("portcullis_dependency_up{{dependency=\"{dependency}\"}} {up}");
     until(&line, async || metrics(replica).await.lines().any(|found| found == line)).await;
 }
 
-pub(super) async fn metrics(replica: &Subject) -> String {
+pub(crate) async fn metrics(replica: &Subject) -> String {
     let answer = replica.probe("/metrics").await;
     String::from_utf8(answer.body.to_vec()).unwrap()
 }
 
 /// How often the shared level answered so: `hit`, `miss`, `away`, `forged`.
-pub(super) async fn tier(replica: &Subject, result: &str) -> u64 {
+pub(crate) async fn tier(replica: &Subject, result: &str) -> u64 {
     let line =
         format!("portcullis_token_cache_requests_total{{result=\"{result}\",tier=\"redis\"}} ");
     let metrics = metrics(replica).await;
@@ -173,7 +176,7 @@ pub(super) async fn tier(replica: &Subject, result: &str) -> u64 {
 }
 
 /// Asks again and again, for a while.
-pub(super) async fn until(what: &str, is_so: impl AsyncFn() -> bool) -> Duration {
+pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) -> Duration {
     let since = Instant::now();
     let ask = async {
         while !is_so().await {
@@ -184,19 +187,19 @@ pub(super) async fn until(what: &str, is_so: impl AsyncFn() -> bool) -> Duration
     since.elapsed()
 }
 
-pub(super) async fn get_opaque(replica: &Subject, path: &str, token: &str) -> Answer {
+pub(crate) async fn get_opaque(replica: &Subject, path: &str, token: &str) -> Answer {
     let ask = Ask::new(Method::GET, path).header("Authorization", &format!("Token {token}"));
     replica.ask(ask).await
 }
 
-pub(super) async fn log_out(replica: &Subject, token: &str) {
+pub(crate) async fn log_out(replica: &Subject, token: &str) {
     let ask = Ask::new(Method::POST, "/auth/token/logout/")
         .header("Authorization", &format!("Token {token}"));
     assert_eq!(replica.ask(ask).await.status, StatusCode::NO_CONTENT);
 }
 
 /// Waits until a token is refused, and says how long that took.
-pub(super) async fn refused(replica: &Subject, token: &str) -> Duration {
+pub(crate) async fn refused(replica: &Subject, token: &str) -> Duration {
     until("the token is refused", async || {
         let answer = get_opaque(replica, "/", token).await;
         match answer.status {

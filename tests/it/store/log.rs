@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use portcullis::model::{Change, CutReason, LogEntry, LoginId};
-use portcullis::store::{Compaction, Cursor, ProfileChange, Store};
+use portcullis::store::{Compaction, Cursor, ProfileChange, Store, StoreError};
 use sqlx::{Connection, PgConnection};
 
 use super::place::{
@@ -21,6 +21,17 @@ fn jtis(entries: &[LogEntry]) -> BTreeSet<String> {
 
 async fn end_token(store: &Store, jti: &str) {
     assert_eq!(store.end_token(jti, None, second(90), second(1)).await.unwrap().len(), 1);
+}
+
+/// On a machine that is busy, a writer among many may wait too long for his turn.
+async fn end_token_at_last(store: &Store, jti: &str) {
+    loop {
+        match store.end_token(jti, None, second(90), second(1)).await {
+            Ok(_) => return,
+            Err(StoreError::Unavailable(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 async fn every_kind_of_entry_is_read_as_it_was_written(place: &Place) {
@@ -111,9 +122,11 @@ async fn a_follower_of_many_writers_misses_nothing(place: &Place) {
                         let change =
                             ProfileChange { username: Some("ada"), ..ProfileChange::default() };
                         let refused = store.change_profile(bob, change, STRICT, None, second(1));
-                        assert!(taken(&refused.await).is_some());
+                        let refused = refused.await;
+                        let busy = matches!(refused, Err(StoreError::Unavailable(_)));
+                        assert!(busy || taken(&refused).is_some());
                     } else {
-                        end_token(&store, &format!("{writer}-{number}")).await;
+                        end_token_at_last(&store, &format!("{writer}-{number}")).await;
                     }
                 }
             })
@@ -122,7 +135,7 @@ async fn a_follower_of_many_writers_misses_nothing(place: &Place) {
     let follower = tokio::spawn(async move {
         let (mut cursor, mut seen) = (Cursor::START, BTreeSet::new());
         while seen.len() < 24 * 12 {
-            let (entries, next) = reader.log_since(cursor).await.unwrap();
+            let Ok((entries, next)) = reader.log_since(cursor).await else { continue };
             assert!(entries.iter().all(|it| matches!(it.change, Change::TokenEnded { .. })));
             seen.extend(jtis(&entries));
             cursor = next;
@@ -133,7 +146,7 @@ async fn a_follower_of_many_writers_misses_nothing(place: &Place) {
         writer.await.unwrap();
     }
     // The last entries are visible now, so a follower that missed none ends with this read.
-    tokio::time::timeout(std::time::Duration::from_secs(20), follower).await.unwrap().unwrap();
+    tokio::time::timeout(std::time::Duration::from_mins(1), follower).await.unwrap().unwrap();
 }
 
 on_each! {

@@ -1,7 +1,7 @@
 # The doors of the project. `make demo`, `make test` and `make e2e` install what they lack (scripts/setup).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check build release conformance attack bench importbench clean
+.PHONY: help demo test e2e check build release conformance attack fuzz bench importbench clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ conformance: ## djoser's recorded behaviour, every scenario of every profile
 attack: ## the whole attack kit (some minutes)
 	scripts/setup test
 	scripts/attack
+
+fuzz: ## paths, credentials, JWTs, bodies and configuration from strangers, a minute each
+	scripts/setup build
+	scripts/fuzz
 
 bench: ## CPU per request, beside a bare Pingora proxy and the other gateways that are installed
 	scripts/setup bench

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_lc_rs::rand;
 use bytes::Bytes;
-use http::{Response, header};
+use http::{Response, StatusCode, header};
 use pingora::protocols::http::date::get_cached_date;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -18,6 +18,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(2);
 
 /// How long a refused client is still listened to.
 const LINGER_TIME: Duration = Duration::from_secs(1);
+
+/// The same for one that was too slow: its next byte would be one more of a drip.
+const SLOW_LINGER_TIME: Duration = Duration::from_millis(250);
 
 /// What a refused client may still send while it learns of the refusal.
 const LINGER_BYTES: usize = 1 << 20;
@@ -55,7 +58,9 @@ pub(super) async fn answer_and_close<S>(
     if matches!(timeout(ANSWER_TIME, write).await, Ok(Ok(()))) {
         // A close with unread bytes resets the connection, and the reset can overtake the
         // answer: so what comes is read for a moment.
-        let _ = timeout(LINGER_TIME, swallow(io)).await;
+        let is_slow = answer.status() == StatusCode::REQUEST_TIMEOUT;
+        let linger = if is_slow { SLOW_LINGER_TIME } else { LINGER_TIME };
+        let _ = timeout(linger, swallow(io)).await;
     }
 }
 

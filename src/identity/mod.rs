@@ -63,3 +63,9 @@ pub use revocation::Revocations;
 pub(crate) use stop::told_to_stop;
 pub use tier::{CachedToken, CachedUser, TokenCache};
 pub use values::HeaderValues;
+
+/// A door for `fuzz/`: whether a JWT is genuine, whoever it names.
+#[cfg(fuzzing)]
+pub fn fuzz_jwt(keys: &Keys, token: &str, now: crate::model::Timestamp) -> bool {
+    jwt::check(keys, token, now).is_ok_and(|genuine| genuine.claimant().is_ok())
+}

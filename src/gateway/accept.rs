@@ -15,16 +15,18 @@ use bytes::BytesMut;
 use http::StatusCode;
 use ipnet::IpNet;
 use pingora::apps::HttpServerApp;
+use pingora::protocols::Stream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::arrival::Origin;
+use super::arrival::{Arrival, Origin};
 use super::caps::{Caps, Permit};
 use super::conn::Conn;
 use super::edge;
 use super::head::{Alarm, Head, HeadLimits, read_head};
+use super::http1::SLOW;
 use super::live::{ErrorReply, Live};
 use super::proxied;
 use super::record::Recorder;
@@ -239,8 +241,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
                     wire.put_back(buffer);
                     return Box::pin(self.http2(Box::new(wire), origin)).await;
                 }
+                // Its time is over: it does not begin anew in the other loop.
+                Head::Slow => {
+                    let arrival = Arrival::new(&origin, self.recorder.clock.now());
+                    let mut io: Stream = Box::new(wire);
+                    return self.refuse(&mut io, &arrival, &buffer, SLOW, rules.error).await;
+                }
                 // What was read is judged as any other head.
-                Head::Ready(_) | Head::Slow | Head::Large | Head::Malformed(_) => {}
+                Head::Ready(_) | Head::Large | Head::Malformed(_) => {}
             }
         }
         self.http1(Box::new(wire), turn, origin, buffer).await;

@@ -101,7 +101,7 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
         }
     }
 
-    async fn refuse(
+    pub(super) async fn refuse(
         &self,
         io: &mut Stream,
         arrival: &Arrival,
@@ -119,7 +119,7 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
     }
 }
 
-const SLOW: Fault = Fault {
+pub(super) const SLOW: Fault = Fault {
     status: StatusCode::REQUEST_TIMEOUT,
     detail: "The request head did not arrive in time.",
     code: "request_timeout",

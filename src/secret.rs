@@ -8,6 +8,7 @@ use std::fmt;
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 
 /// The root secret of an installation. Its `Debug` says nothing.
+#[derive(Clone)]
 pub struct RootKey(Prk);
 
 /// What a derived key is for. The label is part of the derivation: changing one

@@ -62,7 +62,7 @@ impl Accounts {
 
     /// The public keys that our JWTs can be checked with (RFC 7517).
     #[must_use]
-    pub fn key_set(&self) -> String {
+    pub fn key_set(&self) -> Arc<str> {
         self.parts.issuer.key_set()
     }
 

@@ -15,13 +15,13 @@ use super::reply::{self, Reply};
 /// Not below the prefix: where others look for it.
 pub(super) const PATH: &str = "/.well-known/jwks.json";
 
-/// Long enough to spare us, short enough for a rotation of keys.
+/// [`crate::identity::KEY_SET_AGE`]: long enough to spare us, short enough for a rotation of keys.
 const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 /// Answers any request to the path.
 pub(super) fn answer(accounts: &Accounts, request: &Request) -> Reply {
     let mut reply = match *request.method() {
-        Method::GET | Method::HEAD => serve(accounts.key_set(), request.headers()),
+        Method::GET | Method::HEAD => serve(&accounts.key_set(), request.headers()),
         _ => reply::method_not_allowed(request.method()),
     };
     let headers = reply.headers_mut();
@@ -30,7 +30,7 @@ pub(super) fn answer(accounts: &Accounts, request: &Request) -> Reply {
     reply
 }
 
-fn serve(key_set: String, asked: &HeaderMap) -> Reply {
+fn serve(key_set: &str, asked: &HeaderMap) -> Reply {
     let hash = digest(&SHA256, key_set.as_bytes());
     let tag = format!("\"{}\"", hex::encode(&hash.as_ref()[..16]));
     let known = asked.get_all(IF_NONE_MATCH).iter().any(|line| holds(line, &tag));
@@ -42,7 +42,7 @@ fn serve(key_set: String, asked: &HeaderMap) -> Reply {
     }
     if !known {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
-        *reply.body_mut() = Bytes::from(key_set);
+        *reply.body_mut() = Bytes::copy_from_slice(key_set.as_bytes());
     }
     reply
 }
@@ -64,7 +64,14 @@ mod tests {
         if let Some(value) = if_none_match {
             headers.insert(IF_NONE_MATCH, HeaderValue::try_from(value).unwrap());
         }
-        serve("{\"keys\":[]}".to_owned(), &headers)
+        serve("{\"keys\":[]}", &headers)
+    }
+
+    #[test]
+    fn keys_are_published_for_longer_than_the_set_is_cached() {
+        let seconds = crate::identity::KEY_SET_AGE.as_secs();
+        assert_eq!(CACHED, format!("public, max-age={seconds}"));
+        assert!(crate::identity::PUBLISHED_FOR.as_secs() > seconds);
     }
 
     #[test]

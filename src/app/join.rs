@@ -21,7 +21,9 @@ use crate::accounts::throttle::Throttle;
 use crate::accounts::{Accounts, AccountsParts};
 use crate::api::{self, ApiParts};
 use crate::clock::Clock;
-use crate::cluster::{Announcer, Compaction, DatabaseHints, Follower, Heard, Seen, SharedTasks};
+use crate::cluster::{
+    Announcer, Compaction, DatabaseHints, Follower, Heard, KeyFollower, Seen, SharedTasks,
+};
 use crate::config::Settings;
 use crate::gate::{CorsPolicy, Gate};
 use crate::gateway::{Drained, Gateway, Health, Live, Replies, Upstreams};
@@ -45,6 +47,7 @@ pub(super) struct Parts {
     database_hints: Option<DatabaseHints>,
     shared_tasks: Option<SharedTasks>,
     compaction: Compaction,
+    key_follower: KeyFollower,
     last_used: LastUsedWriter,
     postman: Postman,
     live: Live,
@@ -88,7 +91,7 @@ pub(super) async fn join(
         None => authenticator,
     });
 
-    let bell = Bell::default();
+    let (bell, limits) = (Bell::default(), &settings.limits);
     let links =
         Links::new(root.derive(KeyUse::MailLinks), *settings.accounts.password_reset_timeout);
     let transport = match &options.transport {
@@ -105,7 +108,6 @@ pub(super) async fn join(
     )?
     .watched(Arc::new(move |up| seen("mail", up)));
 
-    let limits = &settings.limits;
     let mut throttle = Throttle::new(limits, clock.clone()).counted_in(Arc::clone(metrics));
     let mut announcer = Announcer::new(Arc::clone(&revocations));
     if let Some(shared) = &shared {
@@ -116,7 +118,7 @@ pub(super) async fn join(
         settings: Arc::clone(settings),
         store: store.clone(),
         authenticator: Arc::clone(&authenticator),
-        issuer: Arc::new(JwtIssuer::new(settings, keys)),
+        issuer: Arc::new(JwtIssuer::new(settings, Arc::clone(&keys))),
         opaque,
         links,
         passwords: Passwords::new(
@@ -150,6 +152,7 @@ pub(super) async fn join(
     let compaction =
         Compaction::new(settings, store.clone(), clock.clone(), Arc::clone(&revocations));
     Ok(Parts {
+        key_follower: KeyFollower::new(store.clone(), clock.clone(), keys),
         store,
         revocations,
         follower,
@@ -242,6 +245,7 @@ impl Parts {
             tasks.spawn(&mut background, &ending);
         }
         background.spawn(self.compaction.run(ending.clone()));
+        background.spawn(self.key_follower.run(ending.clone()));
         background.spawn(self.last_used.run(ending.clone()));
         background.spawn(self.postman.run(ending));
         let gateway = Gateway {

@@ -24,6 +24,7 @@ use crate::mail::Transport;
 use crate::store::{DatabaseOptions, Store, StoreError};
 use crate::telemetry::{Metrics, RequestLog};
 
+pub use secret_key::root_key;
 pub(crate) use shared::redis_ca;
 
 /// Lines of the request log that may wait for a slow reader of standard output.

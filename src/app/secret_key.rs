@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::secret::RootKey;
 
 /// The secret of these settings, or the one kept beside the SQLite file.
-pub(super) fn root_key(settings: &Settings) -> anyhow::Result<RootKey> {
+pub fn root_key(settings: &Settings) -> anyhow::Result<RootKey> {
     let secret = settings.secret_key.expose();
     if !secret.is_empty() {
         return Ok(RootKey::new(secret));

@@ -8,6 +8,7 @@ pub mod config;
 mod connect;
 mod demo;
 pub mod import;
+pub mod keys;
 mod serve;
 pub mod user;
 
@@ -56,6 +57,13 @@ enum Command {
         config: ConfigArguments,
         #[command(subcommand)]
         command: user::UserCommand,
+    },
+    /// Administer the keys that sign JWTs
+    Keys {
+        #[command(flatten)]
+        config: ConfigArguments,
+        #[command(subcommand)]
+        command: keys::KeysCommand,
     },
     /// Take users and tokens over from another system's database
     Import {
@@ -136,6 +144,19 @@ pub fn run(arguments: Arguments, environment: Vec<(String, String)>) -> ExitCode
                 let clock = Clock::system();
                 let done =
                     user::run(command, &settings, &store, &clock, &mut std::io::stdout()).await;
+                store.close().await;
+                done.map_err(Into::into)
+            })
+        }
+        Command::Keys { config, command } => {
+            with_settings("keys", &config, environment, 1, async |settings| {
+                let root = app::root_key(&settings)?;
+                let store = app::open_store(&settings).await?;
+                if settings.database.migrate {
+                    store.migrate().await?;
+                }
+                let (clock, out) = (Clock::system(), &mut std::io::stdout());
+                let done = keys::run(command, &settings, &store, &root, &clock, out).await;
                 store.close().await;
                 done.map_err(Into::into)
             })

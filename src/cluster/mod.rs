@@ -9,12 +9,14 @@ mod announcer;
 mod compaction;
 mod database_hints;
 mod follower;
+mod key_follower;
 mod shared;
 
 pub use announcer::Announcer;
 pub use compaction::Compaction;
 pub use database_hints::DatabaseHints;
 pub use follower::{Follower, Heard};
+pub use key_follower::KeyFollower;
 pub use shared::{
     AddressError, Counted, Herald, LoginCount, LoginOutcome, LoginTry, RateOf, Seen, Shared,
     SharedCounts, SharedOptions, SharedTasks, try_redis,

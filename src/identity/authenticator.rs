@@ -20,6 +20,7 @@ use super::credential::{Credential, claimed};
 use super::digest::token_digest;
 use super::entry::{Entry, Standing};
 use super::flight::Flights;
+use super::identities::{foreign, local};
 use super::imported::Imported;
 use super::judgement::{answer, judge_generation, judge_row, judge_user};
 use super::jwt::{self, Claimant, Proof};
@@ -28,14 +29,13 @@ use super::last_used::{LastUsed, LastUsedWriter, last_used};
 use super::opaque::{OpaqueForm, OpaqueTokens};
 use super::outage::{Away, Outage};
 use super::policy::Policy;
-use super::proved::{CredentialKind, Identity, Subject};
+use super::proved::{CredentialKind, Identity};
 use super::reach::Reach;
-use super::records::{ATTEMPTS, Record, Records};
+use super::records::{ATTEMPTS, Records};
 use super::rejection::{IdentifyError, JwtFault, Rejection};
 use super::revocation::Revocations;
 use super::tier::{CachedToken, CachedUser, Found, LookedUp, Source, TokenCache, reach_of};
 use super::ties::{Issued, Ties};
-use super::values::HeaderValues;
 use super::weight::{Weighed, weighed};
 
 /// How many unknown opaque tokens are remembered, and for how long. Apart from the good ones, so
@@ -418,40 +418,5 @@ impl Authenticator {
     async fn imported_may_exist(&self) -> Result<bool, Away> {
         let ask = async { self.outage.note(Box::pin(self.store.has_imported_tokens()).await) };
         self.imported.may_exist(self.clock.now(), ask).await
-    }
-}
-
-fn local(
-    record: &Record,
-    kind: CredentialKind,
-    ties: &Ties,
-    expires: Option<Timestamp>,
-) -> Identity {
-    Identity {
-        subject: Subject::Local(record.stamp.user),
-        username: record.username.clone(),
-        is_staff: record.is_staff,
-        is_superuser: record.is_superuser,
-        groups: record.groups.clone(),
-        kind,
-        login: ties.login,
-        jti: ties.jti.clone(),
-        expires,
-        values: record.values.clone(),
-    }
-}
-
-fn foreign(name: &str, proof: &Proof) -> Identity {
-    Identity {
-        subject: Subject::Foreign(name.to_owned()),
-        username: name.to_owned(),
-        is_staff: false,
-        is_superuser: false,
-        groups: Vec::new(),
-        kind: CredentialKind::Jwt,
-        login: None,
-        jti: proof.ties.jti.clone(),
-        expires: Some(proof.expires),
-        values: HeaderValues::of_foreigner(name),
     }
 }

@@ -1,6 +1,6 @@
 //! A proved identity in the cache, and whether it may be used once more.
 //!
-//! This is the whole of the hot path behind the look-up: two atomic loads and three
+//! This is the whole of the hot path behind the look-up: three atomic loads and as many
 //! comparisons; no lock, no allocation, no I/O as long as nothing ended since the last look.
 //! It must not know how an identity is proved.
 
@@ -12,8 +12,9 @@ use crate::model::Timestamp;
 
 use super::judgement::{answer, expired};
 use super::jwt::Proof;
+use super::keys::KeyLife;
 use super::proved::Identity;
-use super::rejection::Rejection;
+use super::rejection::{JwtFault, Rejection};
 use super::revocation::Revocations;
 use super::ties::{Stamp, Ties};
 use super::weight::{Texts, bytes_of};
@@ -33,6 +34,8 @@ pub(super) struct Entry {
     pub(super) stamp: Option<Stamp>,
     /// What the signature vouched for, so that it need not be verified again; JWTs only.
     pub(super) proof: Option<Arc<Proof>>,
+    /// The key that signed it, which may go; JWTs only.
+    signed_by: Option<KeyLife>,
     /// Microseconds.
     confirmed_until: AtomicI64,
     /// Of the revocations, when this was last checked against them.
@@ -73,6 +76,7 @@ impl Entry {
             identity: Arc::new(identity),
             ties,
             stamp,
+            signed_by: proof.as_ref().map(|proof| proof.signed_by.clone()),
             proof,
             confirmed_until: AtomicI64::new(confirmed_until.micros()),
             epoch: AtomicU64::new(epoch),
@@ -86,6 +90,7 @@ impl Entry {
             ties: self.ties.clone(),
             stamp: self.stamp,
             proof: self.proof.clone(),
+            signed_by: self.signed_by.clone(),
             confirmed_until: AtomicI64::new(self.confirmed_until.load(Ordering::Acquire)),
             epoch: AtomicU64::new(self.epoch.load(Ordering::Acquire)),
         }
@@ -96,6 +101,9 @@ impl Entry {
         let kind = self.identity.kind;
         if self.identity.expires.is_some_and(|expires| expires <= now) {
             return Standing::Over(expired(kind));
+        }
+        if self.signed_by.as_ref().is_some_and(|key| !key.goes_on()) {
+            return Standing::Over(Rejection::Jwt(JwtFault::Invalid));
         }
         // Read before the review: whatever is applied during it will be seen by the next.
         let epoch = revocations.epoch();
@@ -125,7 +133,6 @@ impl Entry {
 mod tests {
     use super::super::fixtures::user;
     use super::super::proved::{CredentialKind, Subject};
-    use super::super::rejection::JwtFault;
     use super::super::ties::Issued;
     use super::super::values::HeaderValues;
     use super::*;

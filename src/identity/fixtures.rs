@@ -3,7 +3,6 @@
 use jsonwebtoken::Algorithm;
 use secrecy::SecretString;
 
-use crate::clock::Clock;
 use crate::config::{JwtTokens, SecretText, TrustedIssuer, TrustedUsers};
 use crate::model::{Timestamp, User, UserId};
 use crate::secret::RootKey;
@@ -63,9 +62,9 @@ fn own(jwt: &JwtTokens) -> Vec<OwnKey> {
     if jwt.algorithm.starts_with("HS") {
         return vec![own_secret(jwt, algorithm).unwrap()];
     }
-    let (root, clock) = (RootKey::new("secret"), Clock::manual(NOW));
+    let root = RootKey::new("secret");
     let text = SecretString::from(generate(algorithm).unwrap());
-    let stored = sealed(&root, &clock, algorithm, &text).unwrap();
+    let stored = sealed(&root, NOW, algorithm, &text).unwrap();
     opened(&root, algorithm, vec![stored]).unwrap()
 }
 

@@ -172,8 +172,8 @@ impl JwtIssuer {
 
     /// The public key set (RFC 7517); never a shared secret.
     #[must_use]
-    pub fn key_set(&self) -> String {
-        self.keys.key_set().to_owned()
+    pub fn key_set(&self) -> Arc<str> {
+        self.keys.key_set()
     }
 
     fn sign(

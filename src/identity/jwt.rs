@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::model::{LoginId, Timestamp, UserId};
 
 use super::claims::Claims;
-use super::keys::{Issuer, Keys, Users};
+use super::keys::{Issuer, KeyLife, Keys, Users};
 use super::rejection::{JwtFault, Rejection};
 use super::ties::{Issued, Ties};
 use super::token::Token;
@@ -27,6 +27,8 @@ pub(super) struct Genuine {
     pub(super) claims: Claims,
     /// When it ends: `exp`, and the leeway that clocks are given.
     pub(super) expires: Timestamp,
+    /// The key that signed it.
+    pub(super) signed_by: KeyLife,
 }
 
 /// What an access token proved once and for all: kept with its identity, so that its signature
@@ -40,6 +42,8 @@ pub(super) struct Proof {
     pub(super) password_mark: Option<String>,
     /// When it ends.
     pub(super) expires: Timestamp,
+    /// The key that signed it.
+    pub(super) signed_by: KeyLife,
     /// It lives longer than entries of the log are kept for: whether it ended must be asked.
     pub(super) outlives_log: bool,
 }
@@ -63,7 +67,8 @@ pub(super) enum Claimant {
 /// What is wrong with it.
 pub(super) fn check(keys: &Keys, token: &str, now: Timestamp) -> Result<Genuine, JwtFault> {
     let token = Token::parse(token).ok_or(JwtFault::Invalid)?;
-    let key = keys
+    let ring = keys.ring();
+    let key = ring
         .find(token.algorithm, token.kid.as_deref(), token.claims.text("iss"))
         .ok_or(JwtFault::Invalid)?;
     let checked = token.claims.check(&key.issuer, now);
@@ -86,6 +91,7 @@ pub(super) fn check(keys: &Keys, token: &str, now: Timestamp) -> Result<Genuine,
         issuer: Arc::clone(&key.issuer),
         claims: token.claims,
         expires: Timestamp::from_seconds(expires),
+        signed_by: key.life.clone(),
     })
 }
 
@@ -159,6 +165,7 @@ impl Proof {
             ties: genuine.ties(user),
             password_mark: genuine.claims.text("hash_password").map(str::to_owned),
             expires: genuine.expires,
+            signed_by: genuine.signed_by.clone(),
             outlives_log: genuine.lives_longer_than(access_lifetime),
             claimant,
         })
@@ -288,7 +295,7 @@ mod tests {
     #[test]
     fn a_public_key_is_no_shared_secret() {
         let keys = own_keys(&es256());
-        let set: Value = serde_json::from_str(keys.key_set()).unwrap();
+        let set: Value = serde_json::from_str(&keys.key_set()).unwrap();
         let key = &set["keys"][0];
         for secret in [key.to_string(), key["x"].as_str().unwrap().to_owned()] {
             for kid in [json!(null), key["kid"].clone()] {

@@ -16,6 +16,7 @@ mod authenticator;
 mod basic;
 mod entry;
 mod flight;
+mod identities;
 mod imported;
 mod last_used;
 mod outage;
@@ -49,7 +50,9 @@ pub use basic::{
 pub use credential::{Credential, JwtWords, claimed};
 pub use digest::token_digest;
 pub use issuer::{JwtIssuer, RefreshClaims, TokenPair};
-pub use keys::{KeyError, Keys};
+pub use keys::{
+    KEY_SET_AGE, KEYS_READ_EVERY, KeyError, Keys, PUBLISHED_FOR, new_signing_key, retires_for,
+};
 pub use last_used::LastUsedWriter;
 pub use links::Links;
 pub use opaque::{OpaqueForm, OpaqueTokens};

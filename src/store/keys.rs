@@ -25,6 +25,10 @@ pub struct SigningKey {
     pub sealed: Vec<u8>,
     /// When it was made.
     pub created: Timestamp,
+    /// When it began to sign.
+    pub activated: Option<Timestamp>,
+    /// When it ceased to sign.
+    pub retired: Option<Timestamp>,
 }
 
 /// The life of a key, in its order.
@@ -77,10 +81,108 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Adds a key that is published and does not sign.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn add_next_key(&self, new: &SigningKey) -> Result<()> {
+        self.db
+            .write(|| async {
+                let mut tx = self.db.begin().await?;
+                insert_next(&mut tx, new).await?;
+                tx.commit(()).await
+            })
+            .await
+    }
+
+    /// Has a key sign from now on; the one that did retires. Answers whether the key was `next`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn promote_key(&self, kid: &str, now: Timestamp) -> Result<bool> {
+        self.db
+            .write(|| async {
+                let mut tx = self.db.begin().await?;
+                let promoted = promote(&mut tx, kid, now).await?;
+                tx.commit(promoted).await
+            })
+            .await
+    }
+
+    /// Takes a key away at once, and what is sealed of it. If it signs, `successor` does from now
+    /// on, which may be new. Answers whether there was such a key.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn revoke_key(
+        &self,
+        kid: &str,
+        successor: Option<&SigningKey>,
+        now: Timestamp,
+    ) -> Result<bool> {
+        self.db
+            .write(|| async {
+                let mut tx = self.db.begin().await?;
+                let query = sql("UPDATE signing_keys SET state = 'gone', gone = $2, sealed = $3 \
+                     WHERE kid = $1 AND state <> 'gone'");
+                let query = query.bind(kid).bind(now).bind(&[][..]);
+                let revoked = tx.execute(query).await? > 0;
+                if let Some(successor) = successor.filter(|_| revoked) {
+                    insert_next(&mut tx, successor).await?;
+                    promote(&mut tx, &successor.kid, now).await?;
+                }
+                tx.commit(revoked).await
+            })
+            .await
+    }
+
+    /// Takes those away that retired before, and answers what is stored then.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn drop_retired_keys(
+        &self,
+        before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<SigningKey>> {
+        self.db
+            .write(|| async {
+                let mut tx = self.db.begin().await?;
+                let query = sql("UPDATE signing_keys SET state = 'gone', gone = $2, sealed = $3 \
+                     WHERE state = 'retiring' AND retired <= $1");
+                tx.execute(query.bind(before).bind(now).bind(&[][..])).await?;
+                let keys = all(&mut tx).await?;
+                tx.commit(keys).await
+            })
+            .await
+    }
+}
+
+/// One that is there already stays as it is.
+async fn insert_next(tx: &mut Tx, key: &SigningKey) -> Result<()> {
+    let query = sql("INSERT INTO signing_keys (kid, algorithm, state, sealed, created) \
+         VALUES ($1, $2, 'next', $3, $4) ON CONFLICT DO NOTHING");
+    let query = query.bind(key.kid.as_str()).bind(key.algorithm.as_str());
+    tx.execute(query.bind(key.sealed.as_slice()).bind(key.created)).await?;
+    Ok(())
+}
+
+/// The one that signs steps back first: the index allows one.
+async fn promote(tx: &mut Tx, kid: &str, now: Timestamp) -> Result<bool> {
+    let query =
+        sql("UPDATE signing_keys SET state = 'retiring', retired = $2 WHERE state = 'active' \
+         AND algorithm = (SELECT algorithm FROM signing_keys WHERE kid = $1 AND state = 'next')");
+    tx.execute(query.bind(kid).bind(now)).await?;
+    let query = sql("UPDATE signing_keys SET state = 'active', activated = $2 \
+         WHERE kid = $1 AND state = 'next'");
+    Ok(tx.execute(query.bind(kid).bind(now)).await? > 0)
+}
+
 async fn all(tx: &mut Tx) -> Result<Vec<SigningKey>> {
-    let query = sql(
-        "SELECT kid, algorithm, state, sealed, created FROM signing_keys ORDER BY created, kid",
-    );
+    let query =
+        sql("SELECT kid, algorithm, state, sealed, created, activated, retired FROM signing_keys \
+         ORDER BY created, kid");
     tx.all::<KeyRecord>(query).await?.into_iter().map(SigningKey::try_from).collect()
 }
 
@@ -91,6 +193,8 @@ struct KeyRecord {
     state: String,
     sealed: Vec<u8>,
     created: i64,
+    activated: Option<i64>,
+    retired: Option<i64>,
 }
 
 impl TryFrom<KeyRecord> for SigningKey {
@@ -106,6 +210,8 @@ impl TryFrom<KeyRecord> for SigningKey {
             state,
             sealed: record.sealed,
             created: Timestamp::from_micros(record.created),
+            activated: record.activated.map(Timestamp::from_micros),
+            retired: record.retired.map(Timestamp::from_micros),
         })
     }
 }

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
@@ -13,12 +14,15 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::clock::Clock;
 use crate::config::{JwtTokens, SecretText, Settings, TrustedIssuer, TrustedUsers};
+use crate::model::Timestamp;
 use crate::secret::RootKey;
 use crate::store::{KeyState, SigningKey, Store};
 
 use super::generation::generate;
+use super::life::KeyLife;
+use super::rotation::retires_for;
 use super::table::{Dialect, Issuer, Kid, Users, VerifyingKey, check_unambiguous};
-use super::{KeyError, Keys, Signer, jwks, key_set, pem, seal};
+use super::{KeyError, Keys, Ring, Signer, Stored, jwks, key_set, pem, seal};
 
 /// Shorter secrets can be guessed from a single token.
 const SHORTEST_SECRET: usize = 32;
@@ -40,9 +44,11 @@ impl Keys {
     ) -> Result<Self> {
         let jwt = &settings.tokens.jwt;
         let algorithm = parse(&jwt.algorithm)?;
+        let mut stored = None;
         let own = if algorithm.family() == AlgorithmFamily::Hmac {
             vec![own_secret(jwt, algorithm)?]
         } else if jwt.keys.is_empty() {
+            stored = Some(Stored { root: root.clone(), algorithm, retires_for: retires_for(jwt) });
             stored_keys(store, root, clock, algorithm).await?
         } else {
             own_files(jwt, algorithm).await?
@@ -51,15 +57,42 @@ impl Keys {
         for issuer in &jwt.trusted {
             trusted.extend(trusted_keys(jwt, issuer).await?);
         }
-        Self::assemble(jwt, own, trusted)
+        Ok(Self { stored, ..Self::assemble(jwt, own, trusted)? })
     }
 
     /// Our own keys in order, the first of them signs; then everybody else's.
     pub(in crate::identity) fn assemble(
         jwt: &JwtTokens,
         own: Vec<OwnKey>,
-        mut trusted: Vec<VerifyingKey>,
+        trusted: Vec<VerifyingKey>,
     ) -> Result<Self> {
+        let ring = Ring::of(jwt, own, &trusted)?;
+        Ok(Self { ring: ArcSwap::from_pointee(ring), trusted, jwt: jwt.clone(), stored: None })
+    }
+
+    /// Takes other keys of our own. Those that are there already live on, those that are not
+    /// among them any more end.
+    pub(super) fn renew(&self, own: Vec<OwnKey>) -> Result<()> {
+        let mut new = Ring::of(&self.jwt, own, &self.trusted)?;
+        let old = self.ring.load_full();
+        for key in &mut new.table {
+            if let Some(known) = old.table.iter().find(|known| known.is_same(key)) {
+                key.life = known.life.clone();
+            }
+        }
+        let new = Arc::new(new);
+        self.ring.store(Arc::clone(&new));
+        for key in &old.table {
+            if !new.table.iter().any(|kept| kept.is_same(key)) {
+                key.life.end();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Ring {
+    fn of(jwt: &JwtTokens, own: Vec<OwnKey>, trusted: &[VerifyingKey]) -> Result<Self> {
         let issuer = Arc::new(Issuer {
             name: (!jwt.issuer.is_empty()).then(|| jwt.issuer.clone()),
             audience: jwt.audience.clone(),
@@ -96,11 +129,12 @@ impl Keys {
                 key: key.verifying,
                 public: key.public,
                 origin: key.origin,
+                life: KeyLife::begin(),
             });
         }
         let signing = signing.ok_or(KeyError::Generation)?;
         let key_set = key_set(&table);
-        table.append(&mut trusted);
+        table.extend_from_slice(trusted);
         check_unambiguous(&table)?;
         Ok(Self { table, signing, key_set })
     }
@@ -130,7 +164,7 @@ impl OwnKey {
     }
 }
 
-fn parse(algorithm: &str) -> Result<Algorithm> {
+pub(super) fn parse(algorithm: &str) -> Result<Algorithm> {
     algorithm.parse().map_err(|_| KeyError::UnknownAlgorithm(algorithm.to_owned()))
 }
 
@@ -208,7 +242,7 @@ async fn stored_keys(
         let text = tokio::task::spawn_blocking(move || generate(wanted))
             .await
             .map_err(|_| KeyError::Generation)??;
-        let new = sealed(root, clock, wanted, &SecretString::from(text))?;
+        let new = sealed(root, clock.now(), wanted, &SecretString::from(text))?;
         stored = store.ensure_signing_key(new).await?;
     }
     opened(root, wanted, stored)
@@ -217,7 +251,7 @@ async fn stored_keys(
 /// Seals a new key for the database.
 pub(in crate::identity) fn sealed(
     root: &RootKey,
-    clock: &Clock,
+    now: Timestamp,
     algorithm: Algorithm,
     text: &SecretString,
 ) -> Result<SigningKey> {
@@ -225,7 +259,8 @@ pub(in crate::identity) fn sealed(
     let pair = pem::private_key(text, algorithm).map_err(|_| KeyError::Generation)?;
     let (kid, name) = (pair.thumbprint, format!("{algorithm:?}"));
     let sealed = seal::seal(root, &kid, &name, text.as_bytes())?;
-    Ok(SigningKey { kid, algorithm: name, state: KeyState::Active, sealed, created: clock.now() })
+    let (state, activated) = (KeyState::Active, Some(now));
+    Ok(SigningKey { kid, algorithm: name, state, sealed, created: now, activated, retired: None })
 }
 
 /// Opens the stored keys. The newest active one of the wanted algorithm comes first and signs;
@@ -315,6 +350,7 @@ pub(in crate::identity) async fn trusted_keys(
             key,
             public: None,
             origin: origin.clone(),
+            life: KeyLife::begin(),
         })
         .collect())
 }

@@ -5,16 +5,26 @@
 
 mod generation;
 mod jwks;
+mod life;
 mod loading;
 mod pem;
+mod rotation;
 mod seal;
 mod table;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, EncodingKey};
 
+use crate::config::JwtTokens;
+use crate::secret::RootKey;
 use crate::store::StoreError;
 
+pub(super) use life::KeyLife;
+pub use rotation::{KEY_SET_AGE, KEYS_READ_EVERY, PUBLISHED_FOR, new_signing_key, retires_for};
 pub(super) use table::{Dialect, Issuer, Users, VerifyingKey};
 
 /// Why there are no keys to work with. Never shows key material.
@@ -56,6 +66,9 @@ pub enum KeyError {
         /// Its name.
         kid: String,
     },
+    /// The keys are not the database's business.
+    #[error("the settings say which key signs ({0}): it is changed there")]
+    NotStored(&'static str),
     /// Making or sealing a key failed.
     #[error("no signing key could be made")]
     Generation,
@@ -64,11 +77,28 @@ pub enum KeyError {
     Store(#[from] StoreError),
 }
 
-/// All keys. Immutable once loaded.
+/// All keys. Those that are stored may change while we run: [`Keys::refresh`].
 pub struct Keys {
+    ring: ArcSwap<Ring>,
+    /// Trusted issuers' keys, to stand behind whatever our own become.
+    trusted: Vec<VerifyingKey>,
+    jwt: JwtTokens,
+    /// `None`: our own are a shared secret, or files.
+    stored: Option<Stored>,
+}
+
+/// What it takes to read the stored keys again.
+struct Stored {
+    root: RootKey,
+    algorithm: Algorithm,
+    retires_for: Duration,
+}
+
+/// The keys as they are now.
+pub(super) struct Ring {
     table: Vec<VerifyingKey>,
     signing: Signer,
-    key_set: String,
+    key_set: Arc<str>,
 }
 
 /// The key that signs, with the header that its tokens carry.
@@ -80,6 +110,23 @@ struct Signer {
 }
 
 impl Keys {
+    /// The keys as they are now; to be held for the length of one look only.
+    pub(super) fn ring(&self) -> Guard<Arc<Ring>> {
+        self.ring.load()
+    }
+
+    /// Signs an encoded payload into a whole token.
+    pub(super) fn sign(&self, payload: &str) -> String {
+        self.ring().sign(payload)
+    }
+
+    /// The public key set (RFC 7517); never a shared secret.
+    pub(super) fn key_set(&self) -> Arc<str> {
+        Arc::clone(&self.ring().key_set)
+    }
+}
+
+impl Ring {
     /// The one key that may check a token with this header and issuer. Keys of the very issuer
     /// come before keys that leave the issuer open.
     pub(super) fn find(
@@ -97,8 +144,7 @@ impl Keys {
         named.or_else(|| self.table.iter().find(|key| fits(key, None)))
     }
 
-    /// Signs an encoded payload into a whole token.
-    pub(super) fn sign(&self, payload: &str) -> String {
+    fn sign(&self, payload: &str) -> String {
         let message = format!("{}.{payload}", self.signing.header);
         let signature = jsonwebtoken::crypto::sign(
             message.as_bytes(),
@@ -108,15 +154,10 @@ impl Keys {
         .expect("the key signed when it was loaded");
         format!("{message}.{signature}")
     }
-
-    /// The public key set (RFC 7517); never a shared secret.
-    pub(super) fn key_set(&self) -> &str {
-        &self.key_set
-    }
 }
 
 /// Joins the public halves of our own keys. Keys without one (shared secrets) are not in it.
-fn key_set(table: &[VerifyingKey]) -> String {
+fn key_set(table: &[VerifyingKey]) -> Arc<str> {
     let keys: Vec<Jwk> = table
         .iter()
         .filter_map(|key| {
@@ -126,7 +167,7 @@ fn key_set(table: &[VerifyingKey]) -> String {
             Some(jwk)
         })
         .collect();
-    serde_json::json!({ "keys": keys }).to_string()
+    serde_json::json!({ "keys": keys }).to_string().into()
 }
 
 /// The steps of loading, for tests that have no database.
@@ -148,11 +189,11 @@ mod tests {
     #[test]
     fn tokens_of_a_shared_secret_carry_no_kid_and_the_set_stays_empty() {
         let keys = own_keys(&hs256());
-        assert_eq!(keys.key_set(), r#"{"keys":[]}"#);
-        assert!(keys.find(Algorithm::HS256, None, None).is_some());
-        assert!(keys.find(Algorithm::HS256, None, Some("anyone")).is_some());
-        assert!(keys.find(Algorithm::HS256, Some("x"), None).is_none());
-        assert!(keys.find(Algorithm::HS512, None, None).is_none());
+        assert_eq!(&*keys.key_set(), r#"{"keys":[]}"#);
+        assert!(keys.ring().find(Algorithm::HS256, None, None).is_some());
+        assert!(keys.ring().find(Algorithm::HS256, None, Some("anyone")).is_some());
+        assert!(keys.ring().find(Algorithm::HS256, Some("x"), None).is_none());
+        assert!(keys.ring().find(Algorithm::HS512, None, None).is_none());
     }
 
     #[test]
@@ -165,7 +206,7 @@ mod tests {
             ("PS512", vec!["alg", "e", "kid", "kty", "n", "use"]),
         ] {
             let keys = keys_of(algorithm);
-            let set: Value = serde_json::from_str(keys.key_set()).unwrap();
+            let set: Value = serde_json::from_str(&keys.key_set()).unwrap();
             let key = set["keys"][0].as_object().unwrap();
             let mut names: Vec<_> = key.keys().map(String::as_str).collect();
             names.sort_unstable();
@@ -173,9 +214,9 @@ mod tests {
             assert_eq!((&key["alg"], &key["use"]), (&json!(algorithm), &json!("sig")));
             let kid = key["kid"].as_str().unwrap();
             let algorithm = algorithm.parse().unwrap();
-            assert!(keys.find(algorithm, Some(kid), None).is_some());
-            assert!(keys.find(algorithm, None, None).is_some(), "the default");
-            assert!(keys.find(algorithm, Some("other"), None).is_none());
+            assert!(keys.ring().find(algorithm, Some(kid), None).is_some());
+            assert!(keys.ring().find(algorithm, None, None).is_some(), "the default");
+            assert!(keys.ring().find(algorithm, Some("other"), None).is_none());
         }
     }
 }

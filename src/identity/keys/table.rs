@@ -8,6 +8,7 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey};
 
 use super::KeyError;
+use super::life::KeyLife;
 
 /// Whose tokens a key checks, and what they must say.
 #[derive(Debug)]
@@ -69,6 +70,7 @@ pub(in crate::identity) enum Kid {
 }
 
 /// A key that checks signatures.
+#[derive(Clone)]
 pub(in crate::identity) struct VerifyingKey {
     /// The one algorithm it is used with.
     pub(in crate::identity) algorithm: Algorithm,
@@ -82,6 +84,17 @@ pub(in crate::identity) struct VerifyingKey {
     pub(in crate::identity) public: Option<Jwk>,
     /// A file or setting, for faults.
     pub(in crate::identity) origin: String,
+    /// Whether it is still there.
+    pub(in crate::identity) life: KeyLife,
+}
+
+impl VerifyingKey {
+    /// Whether it is that key, made anew.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm
+            && self.kid.name() == other.kid.name()
+            && self.issuer.name == other.issuer.name
+    }
 }
 
 impl Kid {

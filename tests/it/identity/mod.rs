@@ -11,3 +11,4 @@ mod outage;
 mod proving;
 mod racing;
 mod refresh;
+mod rotation;

@@ -22,6 +22,7 @@ pub(super) const MINUTE: Duration = Duration::from_mins(1);
 pub(super) struct Replica {
     pub(super) store: Store,
     pub(super) clock: Clock,
+    pub(super) keys: Arc<Keys>,
     pub(super) issuer: JwtIssuer,
     pub(super) opaque: Arc<OpaqueTokens>,
     pub(super) revocations: Arc<Revocations>,
@@ -65,7 +66,8 @@ impl Replica {
         Self {
             store: store.clone(),
             clock: clock.clone(),
-            issuer: JwtIssuer::new(settings, keys),
+            issuer: JwtIssuer::new(settings, Arc::clone(&keys)),
+            keys,
             opaque,
             announcer: Announcer::new(Arc::clone(&revocations)),
             revocations,

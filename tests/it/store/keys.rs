@@ -11,6 +11,8 @@ fn key(kid: &str, algorithm: &str, state: KeyState) -> SigningKey {
         state,
         sealed: kid.as_bytes().to_vec(),
         created: second(1),
+        activated: (state == KeyState::Active).then(|| second(1)),
+        retired: None,
     }
 }
 
@@ -38,6 +40,41 @@ async fn a_key_that_is_not_active_makes_no_difference(place: &Place) {
     let keys = store.ensure_signing_key(key("d", "ES256", KeyState::Active)).await.unwrap();
     let states: Vec<_> = keys.iter().map(|key| key.state).collect();
     assert_eq!(states, [KeyState::Gone, KeyState::Retiring, KeyState::Next, KeyState::Active]);
+}
+
+fn states(keys: &[SigningKey]) -> Vec<(&str, KeyState)> {
+    keys.iter().map(|key| (key.kid.as_str(), key.state)).collect()
+}
+
+async fn a_published_key_takes_over_and_the_one_before_retires(place: &Place) {
+    let store = place.store().await;
+    store.ensure_signing_key(key("a", "ES256", KeyState::Active)).await.unwrap();
+    store.ensure_signing_key(key("x", "EdDSA", KeyState::Active)).await.unwrap();
+    store.add_next_key(&key("b", "ES256", KeyState::Next)).await.unwrap();
+    assert!(!store.promote_key("a", second(2)).await.unwrap(), "it signs already");
+    assert!(!store.promote_key("nobody", second(2)).await.unwrap());
+    assert!(store.promote_key("b", second(2)).await.unwrap());
+    let keys = store.signing_keys().await.unwrap();
+    let wanted = [("a", KeyState::Retiring), ("b", KeyState::Active), ("x", KeyState::Active)];
+    assert_eq!(states(&keys), wanted);
+    assert_eq!((keys[0].retired, keys[1].activated), (Some(second(2)), Some(second(2))));
+    assert_eq!(states(&store.drop_retired_keys(second(1), second(3)).await.unwrap()), wanted);
+    let keys = store.drop_retired_keys(second(2), second(3)).await.unwrap();
+    assert_eq!(states(&keys)[0], ("a", KeyState::Gone));
+    assert!(keys[0].sealed.is_empty(), "nothing is left of it");
+}
+
+async fn a_key_that_is_taken_away_has_a_successor_at_once(place: &Place) {
+    let store = place.store().await;
+    store.ensure_signing_key(key("a", "ES256", KeyState::Active)).await.unwrap();
+    let next = key("b", "ES256", KeyState::Next);
+    assert!(!store.revoke_key("nobody", Some(&next), second(2)).await.unwrap());
+    assert_eq!(states(&store.signing_keys().await.unwrap()), [("a", KeyState::Active)]);
+    assert!(store.revoke_key("a", Some(&next), second(2)).await.unwrap());
+    let keys = store.signing_keys().await.unwrap();
+    assert_eq!(states(&keys), [("a", KeyState::Gone), ("b", KeyState::Active)]);
+    assert!(keys[0].sealed.is_empty());
+    assert!(!store.revoke_key("a", None, second(3)).await.unwrap());
 }
 
 async fn two_replicas_that_start_at_once_agree_on_a_key(place: &Place) {
@@ -75,6 +112,8 @@ fn debug_shows_nothing_of_a_key() {
 on_each! {
     a_key_is_added_unless_one_is_active,
     a_key_that_is_not_active_makes_no_difference,
+    a_published_key_takes_over_and_the_one_before_retires,
+    a_key_that_is_taken_away_has_a_successor_at_once,
     two_replicas_that_start_at_once_agree_on_a_key,
     a_value_is_set_once_and_everyone_learns_it,
 }

@@ -134,7 +134,9 @@ impl Process {
     /// Waits for a line of the log with an address, and takes that.
     async fn until_logged(&mut self, message: &str) -> SocketAddr {
         let line = self.until_line(message).await;
-        line["address"].as_str().unwrap().parse().unwrap()
+        let told = line["address"].as_str().unwrap();
+        // Of traffic the scheme is told as well.
+        told.rsplit('/').next().unwrap_or(told).parse().unwrap()
     }
 
     /// Waits for a line of the log that begins so.

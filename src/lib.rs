@@ -19,6 +19,8 @@ pub mod accounts;
 
 pub mod cluster;
 
+pub mod issuers;
+
 pub mod mail;
 
 pub mod store;

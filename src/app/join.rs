@@ -31,6 +31,7 @@ use crate::identity::{
     Authenticator, BasicAuthenticator, JwtIssuer, KeyError, Keys, LastUsedWriter, Links,
     OpaqueTokens, Revocations,
 };
+use crate::issuers::IssuerKeys;
 use crate::mail::{Bell, Postman, Transport};
 use crate::secret::{KeyUse, RootKey};
 use crate::store::{Store, StoreError};
@@ -48,6 +49,7 @@ pub(super) struct Parts {
     shared_tasks: Option<SharedTasks>,
     compaction: Compaction,
     key_follower: KeyFollower,
+    issuer_keys: IssuerKeys,
     last_used: LastUsedWriter,
     postman: Postman,
     live: Live,
@@ -98,15 +100,9 @@ pub(super) async fn join(
         Some(transport) => transport.clone(),
         None => Transport::from_url(settings.mail.url.expose())?,
     };
-    let postman = Postman::new(
-        settings,
-        store.clone(),
-        links.clone(),
-        transport,
-        clock.clone(),
-        bell.clone(),
-    )?
-    .watched(Arc::new(move |up| seen("mail", up)));
+    let postman =
+        Postman::new(settings, store.clone(), links.clone(), transport, clock.clone(), &bell)?
+            .watched(Arc::new(move |up| seen("mail", up)));
 
     let mut throttle = Throttle::new(limits, clock.clone()).counted_in(Arc::clone(metrics));
     let mut announcer = Announcer::new(Arc::clone(&revocations));
@@ -152,6 +148,7 @@ pub(super) async fn join(
     let compaction =
         Compaction::new(settings, store.clone(), clock.clone(), Arc::clone(&revocations));
     Ok(Parts {
+        issuer_keys: IssuerKeys::new(Arc::clone(&keys), Arc::clone(metrics))?,
         key_follower: KeyFollower::new(store.clone(), clock.clone(), keys),
         store,
         revocations,
@@ -246,6 +243,7 @@ impl Parts {
         }
         background.spawn(self.compaction.run(ending.clone()));
         background.spawn(self.key_follower.run(ending.clone()));
+        background.spawn(self.issuer_keys.run(ending.clone()));
         background.spawn(self.last_used.run(ending.clone()));
         background.spawn(self.postman.run(ending));
         let gateway = Gateway {

@@ -4,9 +4,9 @@
 use serde_json::Value;
 
 use super::fault::Report;
-use super::sections::{Settings, TrustedIssuer};
+use super::sections::Settings;
 
-/// Key (`*`: each element of a list) and what happens instead.
+/// Key, and what happens instead.
 const PLANNED: &[(&str, &str)] = &[
     (
         "tokens.jwt.user_id_field",
@@ -21,10 +21,6 @@ const PLANNED: &[(&str, &str)] = &[
         "not used: for others' tokens write jwks_url under [[tokens.jwt.trusted]]",
     ),
     (
-        "tokens.jwt.trusted.*.jwks_url",
-        "fetching key sets is not built yet: no token of this issuer will be believed; save the set and write jwks_file",
-    ),
-    (
         "identity_headers.assertion",
         "the assertion is not built yet: the header is removed from requests and not sent",
     ),
@@ -34,23 +30,10 @@ const PLANNED: &[(&str, &str)] = &[
 pub(super) fn warn(settings: &Settings, report: &mut Report) {
     let set = plain(settings);
     let default = plain(&Settings::default());
-    let issuer = plain(&TrustedIssuer::default());
     for (key, text) in PLANNED {
-        match key.split_once(".*.") {
-            None => {
-                let pointer = pointer(key);
-                if set.pointer(&pointer) != default.pointer(&pointer) {
-                    report.warn(key, *text);
-                }
-            }
-            Some((list, field)) => {
-                let elements = set.pointer(&pointer(list)).and_then(Value::as_array);
-                for (index, element) in elements.into_iter().flatten().enumerate() {
-                    if element.get(field) != issuer.get(field) {
-                        report.warn(&format!("{list}.{index}.{field}"), *text);
-                    }
-                }
-            }
+        let pointer = pointer(key);
+        if set.pointer(&pointer) != default.pointer(&pointer) {
+            report.warn(key, *text);
         }
     }
 }
@@ -71,7 +54,7 @@ mod tests {
     #[test]
     fn every_planned_key_exists() {
         for (key, _) in PLANNED {
-            assert!(Shape::root().at(&key.replace(".*", "")).is_some(), "{key}");
+            assert!(Shape::root().at(key).is_some(), "{key}");
         }
     }
 
@@ -83,14 +66,11 @@ mod tests {
 
         let mut settings = Settings::default();
         settings.identity_headers.assertion = "X-Proof".into();
-        settings.tokens.jwt.trusted = vec![
-            TrustedIssuer::default(),
-            TrustedIssuer { jwks_url: "https://sso.example".into(), ..TrustedIssuer::default() },
-        ];
+        settings.tokens.jwt.jwk_url = "https://sso.example".into();
         let mut report = Report::default();
         warn(&settings, &mut report);
         let warnings = report.finish().unwrap();
         let keys: Vec<_> = warnings.iter().map(|warning| warning.key.as_str()).collect();
-        assert_eq!(keys, ["tokens.jwt.trusted[1].jwks_url", "identity_headers.assertion"]);
+        assert_eq!(keys, ["tokens.jwt.jwk_url", "identity_headers.assertion"]);
     }
 }

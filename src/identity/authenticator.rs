@@ -325,7 +325,7 @@ impl Authenticator {
             proof
         } else {
             reach.extend(Reach::Keys);
-            let genuine = jwt::check(&self.keys, token, self.clock.now())?.of_type("access")?;
+            let genuine = self.genuine(token).await?.of_type("access")?;
             Arc::new(Proof::of(&genuine, self.policy.access_lifetime)?)
         };
         let mut source = Source::Any;

@@ -16,6 +16,7 @@ mod authenticator;
 mod basic;
 mod entry;
 mod flight;
+mod genuine;
 mod identities;
 mod imported;
 mod last_used;

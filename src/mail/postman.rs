@@ -91,8 +91,9 @@ impl Postman {
         links: Links,
         transport: Transport,
         clock: Clock,
-        bell: Bell,
+        bell: &Bell,
     ) -> Result<Self, MailError> {
+        let bell = bell.clone();
         let from = settings.mail.from.parse().map_err(MailError::From)?;
         let templates = Templates::read(settings.mail.templates.as_deref());
         let templates = templates.map_err(MailError::Templates)?;

@@ -14,12 +14,13 @@ use prometheus::{
 
 use super::certificates::CertificateSeries;
 use super::checks::CheckSeries;
+use super::issuer_series::IssuerSeries;
 use super::maker::Maker;
 use super::record::RequestRecord;
 use super::series::RouteSeries;
 
 /// Seconds; OpenTelemetry's, with finer ones below for a proxy's own share.
-const REQUEST_BUCKETS: [f64; 17] = [
+pub(super) const REQUEST_BUCKETS: [f64; 17] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0,
     7.5, 10.0,
 ];
@@ -50,6 +51,7 @@ pub struct Metrics {
     hash_queue: IntGauge,
     hash_rejected: IntCounter,
     dependency_up: IntGaugeVec,
+    issuers: IssuerSeries,
     certificates: CertificateSeries,
     degraded: IntGaugeVec,
     propagation: Histogram,
@@ -64,21 +66,7 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Arc<Self> {
         let make = Maker::default();
-        let answers = ["listener", "route", "method", "code"];
-        let routes = RouteSeries::new(
-            make.counters("http_requests_total", "Requests answered.", &answers),
-            make.histograms(
-                "http_request_duration_seconds",
-                "From the first byte of the head to the last of the answer.",
-                &REQUEST_BUCKETS,
-                &answers,
-            ),
-            make.counters(
-                "auth_decisions_total",
-                "What the gate decided, and why.",
-                &["route", "credential", "decision", "reason", "mode"],
-            ),
-        );
+        let routes = RouteSeries::made_by(&make);
         let build = make.gauges("build_info", "The version that runs.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let listener = |name, help| make.gauges(name, help, &["listener"]);
@@ -146,6 +134,7 @@ impl Metrics {
             hash_queue: make.gauge("password_hash_queue_depth", "Passwords waiting."),
             hash_rejected: make
                 .counter("password_hash_rejected_total", "Passwords that waited too long."),
+            issuers: IssuerSeries::new(&make),
             dependency_up: make.gauges(
                 "dependency_up",
                 "1 if the database, Redis or the mail server answers.",
@@ -255,6 +244,12 @@ impl Metrics {
     /// A password waited too long.
     pub fn password_rejected(&self) {
         self.hash_rejected.inc();
+    }
+
+    /// Of trusted issuers whose keys are fetched.
+    #[must_use]
+    pub fn issuers(&self) -> &IssuerSeries {
+        &self.issuers
     }
 
     /// Whether a dependency answers: `database`, `redis`, `mail`.

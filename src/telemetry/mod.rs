@@ -8,12 +8,14 @@ pub mod logs;
 
 mod certificates;
 mod checks;
+mod issuer_series;
 mod maker;
 mod metrics;
 mod record;
 mod request_log;
 mod series;
 
+pub use self::issuer_series::IssuerSeries;
 pub use self::metrics::{InFlight, Metrics};
 pub use self::record::{Check, Decision, RequestRecord, Tier};
 pub use self::request_log::RequestLog;

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
+use super::maker::Maker;
+use super::metrics::REQUEST_BUCKETS;
 use super::record::{Decision, RequestRecord};
 
 /// More routes than any configuration has; the rest are counted together.
@@ -48,11 +50,26 @@ struct Decisions {
 }
 
 impl RouteSeries {
-    pub(super) fn new(
-        requests: IntCounterVec,
-        durations: HistogramVec,
-        decisions: IntCounterVec,
-    ) -> Self {
+    /// With the series that a registry keeps.
+    pub(super) fn made_by(make: &Maker) -> Self {
+        let answers = ["listener", "route", "method", "code"];
+        Self::new(
+            make.counters("http_requests_total", "Requests answered.", &answers),
+            make.histograms(
+                "http_request_duration_seconds",
+                "From the first byte of the head to the last of the answer.",
+                &REQUEST_BUCKETS,
+                &answers,
+            ),
+            make.counters(
+                "auth_decisions_total",
+                "What the gate decided, and why.",
+                &["route", "credential", "decision", "reason", "mode"],
+            ),
+        )
+    }
+
+    fn new(requests: IntCounterVec, durations: HistogramVec, decisions: IntCounterVec) -> Self {
         Self { requests, durations, decisions, routes: RwLock::default() }
     }
 

@@ -39,8 +39,7 @@ fn site() -> Site {
 }
 
 fn postman(store: &Store, clock: &Clock, transport: Transport, bell: &Bell) -> Postman {
-    Postman::new(&settings(), store.clone(), links(), transport, clock.clone(), bell.clone())
-        .unwrap()
+    Postman::new(&settings(), store.clone(), links(), transport, clock.clone(), bell).unwrap()
 }
 
 async fn office() -> Office {

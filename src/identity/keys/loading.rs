@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::clock::Clock;
@@ -20,6 +21,7 @@ use crate::store::{KeyState, SigningKey, Store};
 
 use super::generation::generate;
 use super::life::KeyLife;
+use super::remote::Remote;
 use super::rotation::retires_for;
 use super::table::{Dialect, Issuer, Kid, Users, VerifyingKey, check_unambiguous};
 use super::{KeyError, Keys, Ring, Signer, Stored, jwks, key_set, pem, seal};
@@ -53,11 +55,17 @@ impl Keys {
         } else {
             own_files(jwt, algorithm).await?
         };
-        let mut trusted = Vec::new();
+        let (mut trusted, mut remotes) = (Vec::new(), Vec::new());
         for issuer in &jwt.trusted {
-            trusted.extend(trusted_keys(jwt, issuer).await?);
+            if issuer.jwks_url.is_empty() {
+                trusted.extend(trusted_keys(jwt, issuer).await?);
+            } else {
+                let (name, url) = (issuer.name.clone(), issuer.jwks_url.clone());
+                let algorithm = parse(&issuer.algorithm)?;
+                remotes.push(Remote::new(name, url, algorithm, Arc::new(issuer_of(jwt, issuer)?)));
+            }
         }
-        Ok(Self { stored, ..Self::assemble(jwt, own, trusted)? })
+        Ok(Self { remotes, stored, ..Self::assemble(jwt, own, trusted)? })
     }
 
     /// Our own keys in order, the first of them signs; then everybody else's.
@@ -66,14 +74,25 @@ impl Keys {
         own: Vec<OwnKey>,
         trusted: Vec<VerifyingKey>,
     ) -> Result<Self> {
-        let ring = Ring::of(jwt, own, &trusted)?;
-        Ok(Self { ring: ArcSwap::from_pointee(ring), trusted, jwt: jwt.clone(), stored: None })
+        let ring = ArcSwap::from_pointee(Ring::of(jwt, own.clone(), &trusted)?);
+        let (own, remotes, jwt) = (Mutex::new(own), Vec::new(), jwt.clone());
+        Ok(Self { ring, own, trusted, remotes, jwt, stored: None })
     }
 
     /// Takes other keys of our own. Those that are there already live on, those that are not
     /// among them any more end.
     pub(super) fn renew(&self, own: Vec<OwnKey>) -> Result<()> {
-        let mut new = Ring::of(&self.jwt, own, &self.trusted)?;
+        self.assemble_anew(Some(own))
+    }
+
+    /// `own`: instead of those that we have.
+    pub(super) fn assemble_anew(&self, own: Option<Vec<OwnKey>>) -> Result<()> {
+        let mut held = self.own.lock();
+        let own = own.unwrap_or_else(|| held.clone());
+        let mut others = self.trusted.clone();
+        others.extend(self.remotes.iter().flat_map(Remote::keys));
+        let mut new = Ring::of(&self.jwt, own.clone(), &others)?;
+        *held = own;
         let old = self.ring.load_full();
         for key in &mut new.table {
             if let Some(known) = old.table.iter().find(|known| known.is_same(key)) {
@@ -141,6 +160,7 @@ impl Ring {
 }
 
 /// One of our own keys, before it has its place in the table.
+#[derive(Clone)]
 pub(in crate::identity) struct OwnKey {
     algorithm: Algorithm,
     kid: Option<String>,
@@ -297,7 +317,43 @@ pub(in crate::identity) async fn trusted_keys(
 ) -> Result<Vec<VerifyingKey>> {
     let algorithm = parse(&trusted.algorithm)?;
     let symmetric = algorithm.family() == AlgorithmFamily::Hmac;
-    let issuer = Arc::new(Issuer {
+    let issuer = Arc::new(issuer_of(jwt, trusted)?);
+    let origin = format!("the trusted issuer {:?}", trusted.name);
+    let unusable = |reason| KeyError::Unusable { which: origin.clone(), reason };
+    let keys = if symmetric {
+        let secret = long_enough(&trusted.secret, &origin)?;
+        vec![(Kid::Any, DecodingKey::from_secret(secret))]
+    } else if let Some(path) = &trusted.public_key_file {
+        let text = read(path).await?;
+        let key = pem::public_key(text.expose_secret(), algorithm).map_err(unusable)?;
+        vec![(Kid::Any, key.verifying)]
+    } else if let Some(path) = &trusted.jwks_file {
+        let text = read(path).await?;
+        let keys = jwks::read(text.expose_secret(), algorithm).map_err(unusable)?;
+        keys.into_iter().map(|(kid, key)| (kid, key.verifying)).collect()
+    } else {
+        return Err(unusable(
+            "it has no key: set public_key_file, jwks_file or jwks_url".to_owned(),
+        ));
+    };
+    Ok(keys
+        .into_iter()
+        .map(|(kid, key)| VerifyingKey {
+            algorithm,
+            kid,
+            issuer: Arc::clone(&issuer),
+            key,
+            public: None,
+            origin: origin.clone(),
+            life: KeyLife::begin(),
+        })
+        .collect())
+}
+
+/// Whose tokens a trusted issuer's keys check, and what they must say.
+fn issuer_of(jwt: &JwtTokens, trusted: &TrustedIssuer) -> Result<Issuer> {
+    let symmetric = parse(&trusted.algorithm)?.family() == AlgorithmFamily::Hmac;
+    Ok(Issuer {
         name: (!trusted.issuer.is_empty()).then(|| trusted.issuer.clone()),
         audience: trusted.audience.clone(),
         users: match trusted.users {
@@ -318,41 +374,7 @@ pub(in crate::identity) async fn trusted_keys(
         leeway: leeway(jwt),
         // Whoever shares a secret with us is a Django; others need not have simplejwt's claims.
         dialect: if symmetric { Dialect::SimpleJwt } else { Dialect::Open },
-    });
-    let origin = format!("the trusted issuer {:?}", trusted.name);
-    let unusable = |reason| KeyError::Unusable { which: origin.clone(), reason };
-    let keys = if symmetric {
-        let secret = long_enough(&trusted.secret, &origin)?;
-        vec![(Kid::Any, DecodingKey::from_secret(secret))]
-    } else if let Some(path) = &trusted.public_key_file {
-        let text = read(path).await?;
-        let key = pem::public_key(text.expose_secret(), algorithm).map_err(unusable)?;
-        vec![(Kid::Any, key.verifying)]
-    } else if let Some(path) = &trusted.jwks_file {
-        let text = read(path).await?;
-        let keys = jwks::read(text.expose_secret(), algorithm).map_err(unusable)?;
-        keys.into_iter().map(|(kid, key)| (kid, key.verifying)).collect()
-    } else if trusted.jwks_url.is_empty() {
-        return Err(unusable("it has no key: set public_key_file or jwks_file".to_owned()));
-    } else {
-        tracing::warn!(
-            issuer = trusted.name,
-            "jwks_url is not fetched yet: tokens of this issuer are refused"
-        );
-        Vec::new()
-    };
-    Ok(keys
-        .into_iter()
-        .map(|(kid, key)| VerifyingKey {
-            algorithm,
-            kid,
-            issuer: Arc::clone(&issuer),
-            key,
-            public: None,
-            origin: origin.clone(),
-            life: KeyLife::begin(),
-        })
-        .collect())
+    })
 }
 
 fn leeway(jwt: &JwtTokens) -> i64 {

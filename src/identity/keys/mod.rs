@@ -8,6 +8,7 @@ mod jwks;
 mod life;
 mod loading;
 mod pem;
+mod remote;
 mod rotation;
 mod seal;
 mod table;
@@ -24,6 +25,10 @@ use crate::secret::RootKey;
 use crate::store::StoreError;
 
 pub(super) use life::KeyLife;
+use loading::OwnKey;
+use parking_lot::Mutex;
+use remote::Remote;
+pub(super) use remote::Unknown;
 pub use rotation::{KEY_SET_AGE, KEYS_READ_EVERY, PUBLISHED_FOR, new_signing_key, retires_for};
 pub(super) use table::{Dialect, Issuer, Users, VerifyingKey};
 
@@ -80,8 +85,11 @@ pub enum KeyError {
 /// All keys. Those that are stored may change while we run: [`Keys::refresh`].
 pub struct Keys {
     ring: ArcSwap<Ring>,
+    /// Our own as they were last taken; held while the ring is made anew.
+    own: Mutex<Vec<OwnKey>>,
     /// Trusted issuers' keys, to stand behind whatever our own become.
     trusted: Vec<VerifyingKey>,
+    remotes: Vec<Remote>,
     jwt: JwtTokens,
     /// `None`: our own are a shared secret, or files.
     stored: Option<Stored>,

@@ -5,6 +5,7 @@ mod replica;
 mod background;
 mod basic;
 mod ending;
+mod issuers;
 mod keys;
 mod model;
 mod outage;

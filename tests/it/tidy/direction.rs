@@ -30,6 +30,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     ("cluster", &["store", "identity", "config", "model", "clock"]),
+    ("issuers", &["identity", "telemetry"]),
     ("mail", &["store", "identity", "config", "model", "clock"]),
     ("store", &["config", "model", "fold"]),
     ("telemetry", &["config", "model", "clock"]),

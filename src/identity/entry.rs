@@ -56,9 +56,15 @@ pub(super) enum Standing {
     Outdated,
 }
 
-impl Texts for Arc<Entry> {
+impl Texts for Entry {
     fn bytes(&self) -> usize {
         self.identity.username.len() + bytes_of(&self.identity.groups)
+    }
+}
+
+impl Texts for Arc<Entry> {
+    fn bytes(&self) -> usize {
+        self.as_ref().bytes()
     }
 }
 

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};
 use aws_lc_rs::rand;
-use quick_cache::sync::Cache;
 use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 use unicode_normalization::UnicodeNormalization;
@@ -37,6 +36,7 @@ use super::records::{ATTEMPTS, Record};
 use super::rejection::{BasicFault, IdentifyError, Rejection};
 use super::tier::CachedUser;
 use super::ties::{Issued, Ties};
+use super::weight::{Texts, Weighed, weighed};
 
 use self::claim::Spoken;
 pub use self::claim::{BasicCredential, claimed_basic};
@@ -70,7 +70,7 @@ pub struct BasicAuthenticator {
     by_email: bool,
     any_spelling: bool,
     token_ttl: Duration,
-    known: Cache<TokenDigest, Arc<Known>>,
+    known: Weighed<TokenDigest, Arc<Known>>,
     proofs: Flights<(TokenDigest, Option<IpAddr>), Result<Arc<Known>, BasicError>>,
 }
 
@@ -78,6 +78,12 @@ pub struct BasicAuthenticator {
 struct Known {
     entry: Entry,
     by: By,
+}
+
+impl Texts for Arc<Known> {
+    fn bytes(&self) -> usize {
+        self.entry.bytes()
+    }
 }
 
 /// What it was proved by.
@@ -129,7 +135,7 @@ impl BasicAuthenticator {
             by_email: settings.accounts.login_field != "username",
             any_spelling: settings.accounts.normalize_login,
             token_ttl: *settings.cache.token_ttl,
-            known: Cache::new(if wanted { settings.cache.tokens.max(1) } else { 1 }),
+            known: weighed(if wanted { settings.cache.tokens } else { 1 }),
             proofs: Flights::new(),
         }
     }

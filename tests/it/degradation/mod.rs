@@ -6,4 +6,5 @@
 mod database;
 mod mail;
 mod redis;
+mod three;
 mod traffic;

@@ -1,4 +1,4 @@
-//! Requests without end to two replicas while something happens, and what must hold all the while.
+//! Requests without end to all replicas while something happens, and what must hold all the while.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,10 +23,12 @@ const RECOVERY: Duration = Duration::from_secs(15);
 
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Two replicas that are asked all the time.
+/// Replicas that are asked all the time.
 pub(super) struct Traffic {
     pub(super) one: Arc<Subject>,
     pub(super) other: Arc<Subject>,
+    /// These and whoever else was started.
+    pub(super) all: Vec<Arc<Subject>>,
     shared: Arc<Shared>,
     workers: JoinSet<()>,
 }
@@ -40,14 +42,23 @@ struct Shared {
 }
 
 impl Traffic {
+    /// Two replicas.
     pub(super) async fn start(world: &World) -> Self {
-        let one = Arc::new(world.replica().await);
-        let other = Arc::new(world.replica().await);
+        Self::of(world, 2).await
+    }
+
+    /// So many replicas, at least two.
+    pub(super) async fn of(world: &World, count: usize) -> Self {
+        let mut all = Vec::new();
+        for _ in 0..count {
+            all.push(Arc::new(world.replica().await));
+        }
+        let (one, other) = (Arc::clone(&all[0]), Arc::clone(&all[1]));
         one.register("ada").await;
         let (opaque, (access, _)) = (one.opaque("ada").await, one.jwt("ada").await);
         let shared = Arc::new(Shared::default());
         let mut workers = JoinSet::new();
-        for replica in [&one, &other] {
+        for replica in &all {
             for token in [format!("Token {opaque}"), format!("Bearer {access}")] {
                 let ask = Ask::new(Method::GET, "/").header("Authorization", &token);
                 assert_eq!(replica.ask(ask).await.status, StatusCode::OK);
@@ -55,17 +66,17 @@ impl Traffic {
             }
             workers.spawn(Arc::clone(&shared).try_the_dead(replica.address));
         }
-        Self { one, other, shared, workers }
+        Self { one, other, all, shared, workers }
     }
 
-    /// Logs in on one, shows the token to both, logs out on one: from the answer on the others
+    /// Logs in on one, shows the token to all, logs out on one: from the answer on the others
     /// have their time, and then it is dead.
     pub(super) async fn one_comes_and_goes(&self) {
         let form = json!({"username": "ada", "password": PASSWORD});
         let log_in = async || self.one.post("/auth/token/login/", form.clone()).await;
         let answer = soon(StatusCode::OK, log_in).await;
         let token = answer.json()["auth_token"].as_str().unwrap().to_owned();
-        for replica in [&self.one, &self.other] {
+        for replica in &self.all {
             soon(StatusCode::OK, async || get_opaque(replica, "/", &token).await).await;
         }
         let header = format!("Token {token}");

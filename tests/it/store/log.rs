@@ -159,6 +159,55 @@ on_each! {
     a_follower_of_many_writers_misses_nothing,
 }
 
+/// As above, and each writer has transactions whose entry gets its number long before it is
+/// committed. SQLite has one writer at a time, so this cannot happen there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_of_many_writers_misses_nothing_that_is_committed_late() {
+    on_postgres(async |place: &Place| {
+        let (store, reader) = (place.store().await, place.store().await);
+        let follower = tokio::spawn(async move {
+            let (mut cursor, mut seen) = (Cursor::START, BTreeSet::new());
+            while seen.len() < 8 * (10 + 10) {
+                let Ok((entries, next)) = reader.log_since(cursor).await else { continue };
+                seen.extend(jtis(&entries));
+                cursor = next;
+                tokio::task::yield_now().await;
+            }
+        });
+        let writers: Vec<_> = (0..8)
+            .map(|writer| {
+                let (store, url) = (store.clone(), place.options.url.clone());
+                tokio::spawn(async move {
+                    let mut slow = PgConnection::connect(&url).await.unwrap();
+                    for number in 0..10 {
+                        let mut tx = slow.begin().await.unwrap();
+                        sqlx::query(
+                            "INSERT INTO change_log (kind, jti, at) VALUES ('token_ended', $1, 1)",
+                        )
+                        .bind(format!("slow-{writer}-{number}"))
+                        .execute(&mut *tx)
+                        .await
+                        .unwrap();
+                        // Others get later numbers, are committed, and read, before this is.
+                        end_token_at_last(&store, &format!("{writer}-{number}")).await;
+                        if number % 3 == 0 {
+                            store.log_since(Cursor::START).await.unwrap();
+                        }
+                        tx.commit().await.unwrap();
+                    }
+                    slow.close().await.unwrap();
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        let all = tokio::time::timeout(std::time::Duration::from_mins(1), follower);
+        all.await.expect("every entry was seen").unwrap();
+    })
+    .await;
+}
+
 /// SQLite has one writer at a time, so this cannot happen there.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_that_is_committed_late_is_not_missed() {

@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""What a gateway holds in memory, and how fast it starts, as users, tokens and revocations grow.
+
+The release binary on a SQLite file that is filled before: resident memory at the start, with 10,000 to 1,000,000 tokens
+that were seen, with as many revocations; and the time from the start of the process to its readiness. The tokens are
+asked for one by one on a route that only staff may use: each is answered 403, so each was proved, and is kept.
+The result is printed and kept in benches/results/.
+"""
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import platform
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "scripts"))
+
+from servers import Trouble, end_on_signals, free_ports, stop  # noqa: E402
+from subject import ROOT, binary, settings, to_toml  # noqa: E402
+
+CONNECTIONS, BATCH = 8, 64
+
+
+class Gateway:
+    """The gateway on a database of its own; its lines go nowhere."""
+
+    def __init__(self, program, folder, entries):
+        folder.mkdir()
+        self.program, self.folder = program, folder
+        port = free_ports(2)
+        self.address, self.telemetry = ("127.0.0.1", port), f"127.0.0.1:{port + 1}"
+        config = settings(folder, port, port + 1)
+        config["cache"] = {"tokens": entries, "users": entries, "token_ttl": "1h"}
+        config["limits"] |= {"requests_per_connection": 10_000_000, "connections_per_address": 100}
+        config["upstreams"] = [{"name": "app", "servers": ["127.0.0.1:9"]}]
+        config["routes"] = [{"path": "/", "upstream": "app", "access": "staff"}]
+        self.file = folder / "portcullis.toml"
+        self.file.write_text(to_toml(config) + "\n")
+        subprocess.run([program, "migrate", "--config", self.file], check=True, capture_output=True)
+
+    def fill(self, users, tokens=0, revocations=0):
+        """Users, imported tokens that belong to them in turn, and logins that ended just now."""
+        now = int(time.time() * 1e6)
+        database = sqlite3.connect(self.folder / "portcullis.db")
+        with database:
+            database.executemany(
+                "INSERT INTO users (username, username_key, password, is_active, is_staff, is_superuser, date_joined)"
+                " VALUES (?1, ?1, '!', 1, 0, 0, ?2)", ((f"user-{n:07}", now) for n in range(users)))
+            first = database.execute("SELECT min(id) FROM users").fetchone()[0]
+            database.executemany(
+                "INSERT INTO logins (id, user_id, kind, generation, created, last_used) VALUES (?, ?, 'opaque', 0, ?, ?)",
+                ((login(n), first + n % users, now, now) for n in range(tokens)))
+            database.executemany(
+                "INSERT INTO opaque_tokens (digest, login_id, imported) VALUES (?, ?, 1)",
+                ((hashlib.sha256(token(n).encode()).digest(), login(n)) for n in range(tokens)))
+            database.executemany(
+                "INSERT INTO change_log (kind, login_id, at) VALUES ('login_ended', ?, ?)",
+                ((login(-1 - n), now) for n in range(revocations)))
+        database.close()
+        return self
+
+    def __enter__(self):
+        since = time.perf_counter()
+        self.process = subprocess.Popen([self.program, "serve", "--config", self.file], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        while not self.is_ready():
+            if self.process.poll() is not None:
+                raise Trouble(f"the gateway ended with {self.process.returncode}")
+            if time.perf_counter() - since > 60:
+                raise Trouble("the gateway was not ready within a minute")
+            time.sleep(0.005)
+        self.ready_ms = round(1000 * (time.perf_counter() - since), 1)
+        return self
+
+    def __exit__(self, *_):
+        stop(self.process, signal.SIGTERM)
+
+    def is_ready(self):
+        try:
+            with urllib.request.urlopen(f"http://{self.telemetry}/readyz", timeout=2) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def resident(self):
+        """Bytes."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise Trouble("no VmRSS")
+
+    def metric(self, name):
+        with urllib.request.urlopen(f"http://{self.telemetry}/metrics", timeout=10) as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith(name):
+                    return float(line.rpartition(" ")[2])
+        return 0.0
+
+    def show(self, first, end):
+        """Asks with the tokens from `first` to `end`; every answer must be 403."""
+        faults = []
+        share = (end - first + CONNECTIONS - 1) // CONNECTIONS
+        workers = [threading.Thread(target=self.ask, args=(start, min(start + share, end), faults))
+                   for start in range(first, end, share)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        if faults:
+            raise Trouble(faults[0])
+
+    def ask(self, first, end, faults):
+        try:
+            with socket.create_connection(self.address, timeout=60) as one:
+                for start in range(first, end, BATCH):
+                    count = min(BATCH, end - start)
+                    one.sendall(b"".join(b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Token %b\r\n\r\n" % token(n).encode()
+                                         for n in range(start, start + count)))
+                    text, seen = b"", 0
+                    while seen < count:
+                        piece = one.recv(1 << 16)
+                        if not piece:
+                            raise Trouble("the gateway closed")
+                        text += piece
+                        seen = text.count(b"HTTP/1.1 ")
+                    while not text.endswith(b"}"):
+                        text += one.recv(1 << 16)
+                    if text.count(b"HTTP/1.1 403") != count:
+                        raise Trouble(f"not all 403: {text[:200]!r}")
+        except (OSError, Trouble) as error:
+            faults.append(f"tokens {first} to {end}: {error}")
+
+
+def token(number):
+    return hashlib.sha256(b"token %d" % number).hexdigest()[:40]
+
+
+def login(number):
+    return hashlib.sha256(b"login %d" % number).digest()[:16]
+
+
+def mib(count):
+    return round(count / 2**20, 1)
+
+
+def cached(program, folder, users, steps):
+    """Resident memory after each step of tokens; bytes a token between the first step and the last."""
+    found = {}
+    with Gateway(program, folder, steps[-1]).fill(users, tokens=steps[-1]) as gateway:
+        found["at the start, MiB"] = mib(gateway.resident())
+        known = []
+        for before, step in zip([0, *steps], steps):
+            gateway.show(before, step)
+            known.append(gateway.resident())
+            found[f"{step} tokens seen, MiB"] = mib(known[-1])
+        entries = gateway.metric('portcullis_token_cache_entries{tier="l1"}')
+        found["entries at the end"] = int(entries)
+        if entries:
+            found["bytes a token"] = round((known[-1] - known[0]) / (entries - steps[0]))
+    return found
+
+
+def revoked(program, folder, users, count):
+    with Gateway(program, folder, 1000).fill(users, revocations=count) as gateway:
+        return {"ready_ms": gateway.ready_ms, "MiB": mib(gateway.resident()),
+                "entries": int(gateway.metric("portcullis_revocation_set_entries"))}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--most", type=int, default=1_000_000, help="tokens, users and revocations (default 1,000,000)")
+    most = parser.parse_args().most
+    end_on_signals()
+    program = binary(release=True)
+    steps = [step for step in (10_000, 100_000) if step < most] + [most]
+    results = {}
+    with tempfile.TemporaryDirectory(prefix="portcullis-scale-") as folder:
+        place = Path(folder)
+        results["tokens of 1,000 users"] = cached(program, place / "few", 1000, steps)
+        results["tokens of as many users"] = cached(program, place / "many", most, steps)
+        none = revoked(program, place / "none", 1000, 0)
+        results["no revocations"] = none
+        for count in sorted({most // 10, most}):
+            found = revoked(program, place / f"revoked-{count}", most, count)
+            found["bytes a revocation"] = round((found["MiB"] - none["MiB"]) * 2**20 / max(found["entries"], 1))
+            results[f"{count} revocations, {most} users"] = found
+    for name, found in results.items():
+        print(name)
+        for what, figure in found.items():
+            print(f"    {what:28} {figure}")
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    report = {"command": f"benches/scale.py --most {most}", "commit": commit, "machine": platform.machine(),
+              "cpus": os.cpu_count(), "load": os.getloadavg(), "results": results}
+    day = datetime.date.today().isoformat()
+    kept = ROOT / "benches" / "results" / f"{day}-{os.cpu_count()}cpu-{platform.machine()}"
+    kept.mkdir(parents=True, exist_ok=True)
+    (kept / "scale.json").write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Trouble as trouble:
+        sys.exit(f"scale: {trouble}")

@@ -1,7 +1,7 @@
 # The doors of the project. `make demo`, `make test` and `make e2e` install what they lack (scripts/setup).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check build release conformance attack fuzz bench importbench clean
+.PHONY: help demo test e2e check build release conformance attack fuzz bench bench-count importbench clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ fuzz: ## paths, credentials, JWTs, bodies and configuration from strangers, a mi
 bench: ## CPU per request, beside a bare Pingora proxy and the other gateways that are installed
 	scripts/setup bench
 	benches/compare/run.py
+
+bench-count: ## instructions per request, compared with the kept baseline
+	scripts/setup bench
+	benches/count.py
 
 importbench: release ## a million users out of a Django database: time and memory
 	scripts/import-bench

@@ -52,6 +52,7 @@ class Replica:
 
     def __init__(self, program, folder, config):
         folder.mkdir()
+        self.folder, self.config = folder, config
         self.gateway = Gateway(program, folder, config)
         self.address = config["server"]["listen"][0]
         self.connection = None
@@ -136,20 +137,28 @@ class World:
         secret = secrets.token_hex(16)
         environment = dict(os.environ, PORTCULLIS__DATABASE__URL=url, PORTCULLIS__SECRET_KEY=secret)
         subprocess.run([self.program, "migrate"], env=environment, check=True, capture_output=True)
-        made = []
-        for name in ("one", "other"):
-            port = free_ports(2)
-            folder = self.folder / f"{database}-{name}"
-            config = merge(settings(folder, port, port + 1), {
-                "secret_key": secret,
-                # Behind a pooler without a way past it nobody listens.
-                "database": {"url": url, "migrate": False, "pool": "session" if listen else "transaction"},
-                "redis": {"url": redis} if redis else {},
-                "upstreams": [{"name": "app", "servers": [f"127.0.0.1:{self.upstream}"]}],
-                "routes": [{"path": "/", "upstream": "app"}],
-            })
-            made.append(Replica(self.program, folder, config))
-        return made
+        return [self.replica(f"{database}-{name}", url, secret, redis, listen) for name in ("one", "other")]
+
+    def one_more(self, like):
+        """A further replica on the database of another."""
+        config = dict(like.config)
+        port = free_ports(2)
+        folder = Path(f"{like.folder}-more")
+        own = settings(folder, port, port + 1)
+        return Replica(self.program, folder, config | {"server": own["server"]})
+
+    def replica(self, name, url, secret, redis, listen):
+        port = free_ports(2)
+        folder = self.folder / name
+        config = merge(settings(folder, port, port + 1), {
+            "secret_key": secret,
+            # Behind a pooler without a way past it nobody listens.
+            "database": {"url": url, "migrate": False, "pool": "session" if listen else "transaction"},
+            "redis": {"url": redis} if redis else {},
+            "upstreams": [{"name": "app", "servers": [f"127.0.0.1:{self.upstream}"]}],
+            "routes": [{"path": "/", "upstream": "app"}],
+        })
+        return Replica(self.program, folder, config)
 
 
 def run_sql(postgres, text):

@@ -24,7 +24,7 @@ use portcullis::config::{
     Access, Route, SecretText, Settings, TrustedIssuer, TrustedUsers, Upstream,
 };
 use portcullis::gate::{
-    Arrival, Authority, CanonicalPath, Claim, Forwarder, Gate, RouteTable, Verdict,
+    Arrival, Authority, CanonicalPath, Claim, Forwarder, Gate, RouteTable, Verdict, address_value,
 };
 use portcullis::identity::{
     Authenticator, BasicAuthenticator, Credential, Keys, OpaqueTokens, PasswordError,
@@ -227,8 +227,14 @@ fn identify_forged_token(bencher: Bencher<'_, '_>, algorithm: &str) {
 fn forwarding_headers(bencher: Bencher<'_, '_>) {
     let forwarder = Forwarder::new(&[]);
     let headers = headers(None);
-    let arrival =
-        Arrival { peer: STRANGER, scheme: "http", host: "127.0.0.1:8000", headers: &headers };
+    let peer_text = STRANGER.map(address_value);
+    let arrival = Arrival {
+        peer: STRANGER,
+        peer_text: peer_text.as_ref(),
+        scheme: "http",
+        host: "127.0.0.1:8000",
+        headers: &headers,
+    };
     bencher.bench_local(|| forwarder.headers(black_box(&arrival)).count());
 }
 
@@ -257,8 +263,8 @@ fn record() -> RequestRecord<'static> {
         path: "/app/x",
         status: 200,
         duration: Duration::from_micros(1_500),
-        peer: STRANGER,
-        client: STRANGER,
+        peer: Some("127.0.0.1"),
+        client: Some("127.0.0.1"),
         request_id: "0123456789abcdef0123456789abcdef",
         route: Some("/app"),
         decision: Decision::Allow,

@@ -69,6 +69,8 @@ fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
 pub struct Arrival<'a> {
     /// The connection's peer, `None` on unix sockets.
     pub peer: Option<IpAddr>,
+    /// The same as [`address_value`] writes it; made once for a connection.
+    pub peer_text: Option<&'a HeaderValue>,
     /// `http` or `https`, by our listener.
     pub scheme: &'static str,
     /// `Host`, or `:authority`, as the gate accepted it.
@@ -112,7 +114,7 @@ impl Forwarder {
         arrival: &Arrival<'_>,
     ) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
         let believed = self.trusts(arrival.peer).then_some(arrival.headers);
-        let peer = arrival.peer.map(|peer| address_value(peer.to_canonical()));
+        let peer = arrival.peer_text.cloned();
         let client = if believed.is_some() {
             self.client(arrival.peer, arrival.headers).map(address_value)
         } else {
@@ -205,10 +207,12 @@ fn own_port(host: Option<&HeaderValue>, proto: &str) -> HeaderValue {
     }
 }
 
-fn address_value(address: IpAddr) -> HeaderValue {
+/// How an address is written in headers and logs: IPv4 in its own form, wherever it came in.
+#[must_use]
+pub fn address_value(address: IpAddr) -> HeaderValue {
     let mut text = String::with_capacity(40);
     // Writing to a string cannot fail, and addresses are ASCII.
-    let _ = write!(text, "{address}");
+    let _ = write!(text, "{}", address.to_canonical());
     HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
         .unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
@@ -267,7 +271,10 @@ mod tests {
 
     fn told(peer: Option<&str>, host: &str, lines: &[(&'static str, &str)]) -> Vec<String> {
         let headers = map(lines);
-        let arrival = Arrival { peer: peer.map(ip), scheme: "http", host, headers: &headers };
+        let peer_text = peer.map(ip).map(address_value);
+        let peer_text = peer_text.as_ref();
+        let arrival =
+            Arrival { peer: peer.map(ip), peer_text, scheme: "http", host, headers: &headers };
         Forwarder::new(&trusted())
             .headers(&arrival)
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))

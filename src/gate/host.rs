@@ -59,11 +59,15 @@ impl<'a> Authority<'a> {
 }
 
 fn is_name(name: &str) -> bool {
-    let bare = name.strip_suffix('.').unwrap_or(name);
-    !bare.is_empty()
-        && bare.len() <= MAX_NAME
-        && bare.split('.').all(|label| !label.is_empty())
-        && bare.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'))
+    let bare = name.strip_suffix('.').unwrap_or(name).as_bytes();
+    // A dot that follows nothing, or another dot, leaves an empty label.
+    let mut before = b'.';
+    let is_sound = bare.iter().all(|byte| {
+        let is_empty = before == b'.' && *byte == b'.';
+        before = *byte;
+        !is_empty && (byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
+    });
+    is_sound && before != b'.' && bare.len() <= MAX_NAME
 }
 
 fn parse_port(digits: &str) -> Option<u16> {

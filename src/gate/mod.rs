@@ -42,7 +42,7 @@ use std::sync::Arc;
 pub use self::cors::CorsPolicy;
 pub use self::forwarded::{
     Arrival, Forwarder, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO,
-    X_REAL_IP, X_REQUEST_ID, client_address,
+    X_REAL_IP, X_REQUEST_ID, address_value, client_address,
 };
 pub use self::headers::Strip;
 pub use self::host::Authority;

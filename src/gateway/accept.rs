@@ -187,7 +187,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
         let local = socket.local();
         let conn = Conn::new(socket, peer, rules.write_time, permit);
         let ip = peer.map(|peer| peer.ip());
-        let mut origin = Origin { peer: ip, local, scheme: "http", server_name: None };
+        let mut origin = Origin::of(ip, local);
         let Some(acceptor) = &manner.tls else {
             return self.serve_plain(Wire::plain(conn), origin, manner, &rules).await;
         };

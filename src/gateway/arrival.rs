@@ -7,9 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::wire::Turn;
+use crate::gate::address_value;
 use crate::model::Timestamp;
 
 tokio::task_local! {
@@ -21,6 +23,8 @@ tokio::task_local! {
 pub(super) struct Origin {
     /// The client, on a PROXY listener as the header names it; `None` on a unix socket.
     pub(super) peer: Option<IpAddr>,
+    /// The client's address as it is told to others.
+    pub(super) peer_text: Option<HeaderValue>,
     /// Our end of the connection.
     pub(super) local: Option<SocketAddr>,
     pub(super) scheme: &'static str,
@@ -28,11 +32,20 @@ pub(super) struct Origin {
     pub(super) server_name: Option<Arc<str>>,
 }
 
+impl Origin {
+    /// Without TLS.
+    pub(super) fn of(peer: Option<IpAddr>, local: Option<SocketAddr>) -> Self {
+        let peer_text = peer.map(address_value);
+        Self { peer, peer_text, local, scheme: "http", server_name: None }
+    }
+}
+
 /// One request's arrival.
 #[derive(Debug)]
 pub(super) struct Arrival {
     /// `None` on a unix socket.
     pub(super) peer: Option<IpAddr>,
+    pub(super) peer_text: Option<HeaderValue>,
     /// Our end of the connection.
     pub(super) local: Option<SocketAddr>,
     pub(super) scheme: &'static str,
@@ -46,14 +59,15 @@ pub(super) struct Arrival {
 impl Arrival {
     pub(super) fn new(origin: &Origin, at: Timestamp) -> Self {
         let Origin { peer, local, scheme, .. } = *origin;
+        let peer_text = origin.peer_text.clone();
         let (reached, abandoned) = (AtomicBool::new(false), AtomicBool::new(false));
         let (since, turn) = (Instant::now(), Turn::default());
-        Self { peer, local, scheme, at, since, reached, abandoned, turn }
+        Self { peer, peer_text, local, scheme, at, since, reached, abandoned, turn }
     }
 
     /// Of a request that nobody saw arrive: a stranger's.
     pub(super) fn unseen(at: Timestamp) -> Self {
-        Self::new(&Origin { peer: None, local: None, scheme: "http", server_name: None }, at)
+        Self::new(&Origin::of(None, None), at)
     }
 
     /// The same, over a connection with this turn.

@@ -189,8 +189,9 @@ impl ProxyHttp for Phases {
         }
         let headers = &session.req_header().headers;
         let forwarder = request.live.gate.forwarder();
-        request.client = forwarder.client(request.arrival.peer, headers);
+        let client = forwarder.client(request.arrival.peer, headers);
         request.id = forwarder.request_id(request.arrival.peer, headers);
+        request.comes_from(client);
         Ok(())
     }
 

@@ -46,8 +46,8 @@ impl Recorder {
             path: &printable(line.path()),
             status,
             duration: arrival.since.elapsed(),
-            peer: arrival.peer,
-            client: arrival.peer,
+            peer: peer(arrival),
+            client: peer(arrival),
             request_id,
             route: None,
             decision: Decision::Deny,
@@ -66,6 +66,10 @@ impl Recorder {
         let ip = peer.map(|peer| peer.ip().to_string()).unwrap_or_default();
         tracing::debug!(source.ip = ip, reason, "connection refused");
     }
+}
+
+fn peer(arrival: &Arrival) -> Option<&str> {
+    arrival.peer_text.as_ref()?.to_str().ok()
 }
 
 /// Visible ASCII; anything else becomes a dot, so that no line of the log can be forged.

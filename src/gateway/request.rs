@@ -25,6 +25,8 @@ pub(super) struct Request {
     pub(super) live: Arc<Live>,
     pub(super) arrival: Arc<Arrival>,
     pub(super) client: Option<IpAddr>,
+    /// The same as it is logged.
+    client_text: Option<HeaderValue>,
     pub(super) id: HeaderValue,
     pub(super) judged: Option<Judged>,
     pub(super) outcome: Outcome,
@@ -45,6 +47,7 @@ impl Request {
             live,
             arrival,
             client: None,
+            client_text: None,
             id: HeaderValue::from_static(""),
             judged: None,
             outcome: Outcome::UNDECIDED,
@@ -56,6 +59,15 @@ impl Request {
             informational: 0,
             _in_flight: in_flight,
         }
+    }
+
+    /// Notes who sent it, as far as proxies are trusted.
+    pub(super) fn comes_from(&mut self, client: Option<IpAddr>) {
+        self.client = client;
+        self.client_text = match (client, self.arrival.peer) {
+            (client, peer) if client == peer => self.arrival.peer_text.clone(),
+            (client, _) => client.map(gate::address_value),
+        };
     }
 
     /// The permit, if it has one.
@@ -78,15 +90,15 @@ impl Request {
             // 0: the client went away before.
             status: session.response_written().map_or(0, |written| written.status.as_u16()),
             duration: self.arrival.since.elapsed(),
-            peer: self.arrival.peer,
-            client: self.client,
+            peer: self.arrival.peer_text.as_ref().and_then(text),
+            client: self.client_text.as_ref().and_then(text),
             request_id: self.name(),
             route: judged.and_then(Judged::route).map(|route| route.name.as_str()),
             decision: self.outcome.decision,
             reason: self.outcome.reason,
             credential: judged.map_or("none", |judged| judged.presented.as_str()),
             check: judged.and_then(|judged| check(judged, self.judging)),
-            user_id: identity.and_then(|identity| identity.values.user_id.to_str().ok()),
+            user_id: identity.and_then(|identity| text(&identity.values.user_id)),
             user_name: identity.map(|identity| identity.username.as_str()),
             upstream: self.upstream.as_ref().map(|upstream| upstream.name.as_str()),
         }
@@ -94,8 +106,13 @@ impl Request {
 
     /// The request's name as text; it is ASCII by its making.
     pub(super) fn name(&self) -> &str {
-        self.id.to_str().unwrap_or_default()
+        text(&self.id).unwrap_or_default()
     }
+}
+
+/// Values of our own making are ASCII.
+fn text(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok()
 }
 
 /// What it took to know who asks. Without a credential there was nothing to check.
@@ -125,10 +142,10 @@ pub(super) fn host_of(session: &Session) -> Option<&str> {
     session.req_header().headers.get(header::HOST)?.to_str().ok()
 }
 
-pub(super) fn arrival<'a>(request: &Request, session: &'a Session) -> gate::Arrival<'a> {
-    let Arrival { peer, scheme, .. } = *request.arrival;
-    let host = host_of(session).unwrap_or_default();
-    gate::Arrival { peer, scheme, host, headers: &session.req_header().headers }
+pub(super) fn arrival<'a>(request: &'a Request, session: &'a Session) -> gate::Arrival<'a> {
+    let Arrival { peer, ref peer_text, scheme, .. } = *request.arrival;
+    let (host, headers) = (host_of(session).unwrap_or_default(), &session.req_header().headers);
+    gate::Arrival { peer, peer_text: peer_text.as_ref(), scheme, host, headers }
 }
 
 /// What the handlers are told: the same that an upstream would be.

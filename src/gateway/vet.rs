@@ -88,14 +88,12 @@ impl<'a> Iterator for Lines<'a> {
 
 fn request_line(line: &[u8]) -> Result<Version, Fault> {
     let RequestLine { method, target, version } = RequestLine::of(line);
-    if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
+    if !is_token(method) {
         return Err(bad("the method is not a token"));
     }
     // Bytes above ASCII are the gate's to refuse. A fragment is never sent; Pingora would drop
     // it silently, so that the rules and the client disagreed.
-    if target.is_empty()
-        || target.iter().any(|byte| *byte <= b' ' || *byte == 0x7f || *byte == b'#')
-    {
+    if target.is_empty() || has(target, |byte| byte <= b' ' || byte == 0x7f || byte == b'#') {
         return Err(bad("the request target is malformed"));
     }
     let version = match version {
@@ -142,11 +140,11 @@ fn header_line(line: &[u8], seen: &mut Seen) -> Result<(), Fault> {
     };
     let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
     // White space before the colon fails here too.
-    if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+    if !is_token(name) {
         return Err(bad("a header name is not a token"));
     }
     // NUL and bare CR are the dangerous ones: some servers end the value there.
-    if line[colon + 1..].iter().any(|byte| is_control(*byte)) {
+    if has(&line[colon + 1..], is_control) {
         return Err(bad("a header value holds a control character"));
     }
     seen.note(name, value)
@@ -235,27 +233,33 @@ pub(super) const fn too_many_lines() -> Fault {
     }
 }
 
-/// RFC 9110, 5.6.2 (`tchar`).
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
+/// Whether any byte is so. Looks at all of them, without a branch for each: that is done for
+/// sixteen at a time, and what is asked here is nearly always false.
+fn has(bytes: &[u8], is_so: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(false, |found, byte| found | is_so(*byte))
 }
+
+/// RFC 9110, 5.6.2 (`token`).
+fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| TOKEN[usize::from(*byte)])
+}
+
+/// RFC 9110, 5.6.2 (`tchar`), by byte.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let others = b"!#$%&'*+-.^_`|~";
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] |= byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    table
+};
 
 const fn is_control(byte: u8) -> bool {
     (byte < b' ' && byte != b'\t') || byte == 0x7f

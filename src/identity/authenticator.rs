@@ -199,6 +199,12 @@ impl Authenticator {
         }
     }
 
+    /// How many proved tokens are held in memory.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Takes note of a record that was read to hand out tokens (at `read`). They may come back
     /// before the log says what changed since we last looked: an account that was activated from
     /// the shell, say.

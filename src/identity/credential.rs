@@ -66,7 +66,7 @@ pub fn claimed<'a>(
         // Which of them would the upstream believe? Nobody knows.
         return Err(Rejection::Repeated);
     }
-    let mut words = value.as_bytes().split(|b| matches!(b, b' ' | b'\t')).filter(|w| !w.is_empty());
+    let mut words = Words(value.as_bytes());
     let Some(word) = words.next() else { return Ok(None) };
     let may_be_jwt = jwt_words.have(word);
     let may_be_opaque = word.eq_ignore_ascii_case(b"bearer") || word.eq_ignore_ascii_case(b"token");
@@ -84,6 +84,22 @@ pub fn claimed<'a>(
         Ok(token) => Ok(Some(Credential::Opaque(token))),
         Err(_) if jwt => Err(Rejection::Jwt(JwtFault::Invalid)),
         Err(_) => Err(Rejection::UnknownToken),
+    }
+}
+
+/// What stands between spaces and tabs. A token is long: its end is searched, not walked to.
+struct Words<'a>(&'a [u8]);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let start = self.0.iter().position(|byte| !matches!(byte, b' ' | b'\t'))?;
+        let rest = &self.0[start..];
+        let end = memchr::memchr2(b' ', b'\t', rest).unwrap_or(rest.len());
+        let (word, rest) = rest.split_at(end);
+        self.0 = rest;
+        Some(word)
     }
 }
 

@@ -283,6 +283,17 @@ impl Metrics {
         }
     }
 
+    /// The same for something that is counted.
+    #[expect(clippy::cast_precision_loss, reason = "a metric is a floating-point number")]
+    pub fn watch_count(
+        &self,
+        name: &str,
+        help: &str,
+        read: impl Fn() -> usize + Send + Sync + 'static,
+    ) {
+        self.watch(name, help, move || read() as f64);
+    }
+
     /// The text that Prometheus reads (`text/plain; version=0.0.4`).
     #[must_use]
     pub fn render(&self) -> String {

@@ -3,7 +3,6 @@
 //! Filled at the end of each request, read by the metrics and by the request log. It must
 //! not own anything: a request that is neither counted nor logged costs nothing here.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::model::Timestamp;
@@ -22,9 +21,9 @@ pub struct RequestRecord<'a> {
     /// From the first byte of the head to the last of the answer.
     pub duration: Duration,
     /// The connection's peer.
-    pub peer: Option<IpAddr>,
+    pub peer: Option<&'a str>,
     /// The client, as far as proxies are trusted.
-    pub client: Option<IpAddr>,
+    pub client: Option<&'a str>,
     /// The request's id.
     pub request_id: &'a str,
     /// The route's label, or one of a few names for what we answer ourselves.
@@ -117,8 +116,8 @@ pub(super) fn sample() -> RequestRecord<'static> {
         path: "/app/x",
         status: 200,
         duration: Duration::from_micros(1_500),
-        peer: Some(IpAddr::from([192, 0, 2, 1])),
-        client: Some(IpAddr::from([203, 0, 113, 9])),
+        peer: Some("192.0.2.1"),
+        client: Some("203.0.113.9"),
         request_id: "00ff",
         route: Some("/app"),
         decision: Decision::Allow,

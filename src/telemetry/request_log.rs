@@ -15,6 +15,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use parking_lot::{Condvar, Mutex};
 
 use super::record::RequestRecord;
+use crate::model::Timestamp;
 
 /// Longer paths are cut: nobody reads them, and a flood of them should not fill a disk.
 const MAX_PATH: usize = 1024;
@@ -32,7 +33,11 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// The last second that RFC 3339 can write.
 const END_OF_TIME: u64 = 253_402_300_799_999_999;
 
+const MICROS: u64 = 1_000_000;
+
 thread_local! {
+    /// The second of a thread's last line, as it is written.
+    static SECOND: RefCell<(Option<u64>, String)> = const { RefCell::new((None, String::new())) };
     /// Where a thread writes its lines before they are queued.
     static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -166,25 +171,19 @@ impl Queue {
 }
 
 fn write_line(line: &mut Vec<u8>, record: &RequestRecord<'_>) {
-    let micros = u64::try_from(record.at.micros()).unwrap_or(0).min(END_OF_TIME);
-    let at = humantime::format_rfc3339_micros(UNIX_EPOCH + Duration::from_micros(micros));
     let mut line = Line(line);
-    line.raw("{\"@timestamp\":\"", &at);
+    line.word("{\"@timestamp\":\"");
+    line.time(record.at);
     line.text("\",\"http.request.method\":", record.method);
-    line.raw(",\"http.response.status_code\":", &record.status);
+    line.number(",\"http.response.status_code\":", record.status);
     line.text(",\"url.path\":", path(record.path));
-    if let Some(peer) = record.peer {
-        line.raw(",\"source.ip\":\"", &peer);
-        line.word("\"");
-    }
-    if let Some(client) = record.client {
-        line.raw(",\"client.ip\":\"", &client);
-        line.word("\"");
-    }
+    line.some_text(",\"source.ip\":", record.peer);
+    line.some_text(",\"client.ip\":", record.client);
     line.some_text(",\"user.id\":", record.user_id);
     line.some_text(",\"user.name\":", record.user_name);
     line.text(",\"http.request.id\":", record.request_id);
-    line.raw(",\"event.duration\":", &record.duration.as_nanos());
+    let nanos = u64::try_from(record.duration.as_nanos()).unwrap_or(u64::MAX);
+    line.number(",\"event.duration\":", nanos);
     line.some_text(",\"portcullis.route\":", record.route);
     line.text(",\"portcullis.decision\":", record.decision.as_str());
     line.text(",\"portcullis.reason\":", record.reason);
@@ -210,10 +209,30 @@ impl Line<'_> {
         self.0.extend_from_slice(word.as_bytes());
     }
 
-    /// A value that needs no escapes.
-    fn raw(&mut self, before: &'static str, value: &dyn std::fmt::Display) {
+    fn number(&mut self, before: &'static str, value: impl itoa::Integer) {
         self.word(before);
-        let _ = write!(self.0, "{value}");
+        self.0.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// As RFC 3339 has it, to the microsecond. The second is written out once, not for each line.
+    fn time(&mut self, at: Timestamp) {
+        let micros = u64::try_from(at.micros()).unwrap_or(0).min(END_OF_TIME);
+        let (second, micros) = (micros / MICROS, micros % MICROS);
+        SECOND.with_borrow_mut(|(written, text)| {
+            if *written != Some(second) {
+                let moment = UNIX_EPOCH + Duration::from_secs(second);
+                *text = humantime::format_rfc3339_seconds(moment).to_string();
+                text.pop(); // the Z
+                *written = Some(second);
+            }
+            self.0.extend_from_slice(text.as_bytes());
+        });
+        // A one in front keeps the zeros.
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(MICROS + micros);
+        self.word(".");
+        self.0.extend_from_slice(&digits.as_bytes()[1..]);
+        self.word("Z");
     }
 
     /// Text of whatever origin.
@@ -315,7 +334,7 @@ mod tests {
     #[test]
     fn times_beyond_the_calendar_do_not_panic() {
         for micros in [i64::MIN, -1, i64::MAX] {
-            let at = crate::model::Timestamp::from_micros(micros);
+            let at = Timestamp::from_micros(micros);
             let line = text(&RequestRecord { at, ..sample() });
             assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), "{line}");
         }

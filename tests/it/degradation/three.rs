@@ -45,8 +45,7 @@ async fn three_replicas_outlive_the_loss_of_everything_they_share() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_comes_later_knows_what_ended_on_those_that_went() {
     let world = World::new().await;
-    let (one, other, third) =
-        (world.replica().await, world.replica().await, world.replica().await);
+    let (one, other, third) = (world.replica().await, world.replica().await, world.replica().await);
     one.register("ada").await;
     let (first, second, kept) =
         (one.opaque("ada").await, one.opaque("ada").await, one.opaque("ada").await);

@@ -26,7 +26,7 @@ use crate::cluster::{
 };
 use crate::config::Settings;
 use crate::gate::{CorsPolicy, Gate};
-use crate::gateway::{Drained, Gateway, Health, Live, Replies, Upstreams};
+use crate::gateway::{Drained, Gateway, Health, Live, Replies, Upstreams, Workers};
 use crate::identity::{
     Authenticator, BasicAuthenticator, JwtIssuer, KeyError, Keys, LastUsedWriter, Links,
     OpaqueTokens, Revocations,
@@ -43,6 +43,7 @@ const BACKGROUND_TIME: Duration = Duration::from_secs(35);
 /// Everything that was joined, ready to serve.
 pub(super) struct Parts {
     store: Store,
+    authenticator: Arc<Authenticator>,
     revocations: Arc<Revocations>,
     follower: Follower,
     database_hints: Option<DatabaseHints>,
@@ -135,7 +136,7 @@ pub(super) async fn join(
         gate: Gate::new(settings, Arc::clone(&authenticator), basic)?,
         cors: CorsPolicy::new(&settings.cors),
         upstreams: Upstreams::new(settings, metrics)?,
-        api: api::router(ApiParts { accounts, authenticator }),
+        api: api::router(ApiParts { accounts, authenticator: Arc::clone(&authenticator) }),
         replies: Replies {
             rejection: api::reply::rejection,
             unavailable: api::reply::unavailable,
@@ -151,6 +152,7 @@ pub(super) async fn join(
         issuer_keys: IssuerKeys::new(Arc::clone(&keys), Arc::clone(metrics))?,
         key_follower: KeyFollower::new(store.clone(), clock.clone(), keys),
         store,
+        authenticator,
         revocations,
         follower,
         database_hints,
@@ -229,9 +231,12 @@ impl Parts {
         starting: Starting,
         stopping: watch::Receiver<bool>,
     ) -> anyhow::Result<Drained> {
-        let Starting { options, listeners, health, metrics, .. } = starting;
+        let Starting { settings, options, listeners, health, metrics } = starting;
         let Options { clock, log, .. } = options;
         watch_over(&self, &clock, &health, &metrics);
+        // They outlive the background work: connections to the database may live on them.
+        let workers =
+            Workers::start(settings.server.threads).context("no threads to serve with")?;
         let (end, ending) = watch::channel(false);
         let mut background = JoinSet::new();
         background.spawn(self.follower.run(ending.clone()));
@@ -253,7 +258,7 @@ impl Parts {
             log: Arc::new(log),
             clock,
         };
-        let drained = gateway.run(listeners, stopping).await;
+        let drained = gateway.run(listeners, &workers, stopping).await;
         // Only now: requests in flight have written their changes and rung for their mail.
         end.send_replace(true);
         let ended = async { while background.join_next().await.is_some() {} };
@@ -284,10 +289,15 @@ fn watch_over(parts: &Parts, clock: &Clock, health: &Health, metrics: &Metrics) 
         revocations.synced_at().map_or(Duration::MAX, |at| now.now().since(at))
     });
     let revocations = Arc::clone(&parts.revocations);
-    metrics.watch(
+    metrics.watch_count(
         "portcullis_revocation_set_entries",
         "Ended users, logins and tokens that are held in memory.",
-        #[expect(clippy::cast_precision_loss, reason = "a metric is a floating-point number")]
-        move || revocations.len() as f64,
+        move || revocations.len(),
+    );
+    let authenticator = Arc::clone(&parts.authenticator);
+    metrics.watch_count(
+        "portcullis_token_cache_entries",
+        "Proved tokens that are held in memory.",
+        move || authenticator.held(),
     );
 }

@@ -69,7 +69,8 @@ impl Running {
     }
 }
 
-/// The one runtime. `threads` 0: one for each CPU that the process may use.
+/// The runtime of everything but connections, which have [`gateway::Workers`]. `threads` 0: one for
+/// each CPU that the process may use.
 pub fn runtime(threads: usize) -> anyhow::Result<Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if threads > 0 {

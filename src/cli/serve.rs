@@ -38,5 +38,5 @@ fn start(loaded: Loaded) -> anyhow::Result<()> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    app::runtime(settings.server.threads)?.block_on(app::serve(settings, Options::default()))
+    app::runtime(1)?.block_on(app::serve(settings, Options::default()))
 }

@@ -124,18 +124,18 @@ impl Listeners {
 }
 
 impl Bound {
-    /// The same socket in this runtime, and what holds its name.
-    pub(super) fn listen(self) -> io::Result<(Listening, Option<UnixSocket>)> {
+    /// The same socket for the runtime that is entered. Whoever accepts first has the connection.
+    pub(super) fn listen(&self) -> io::Result<Listening> {
         Ok(match self {
             Self::Tcp(listener) => {
-                (Listening::Tcp(tokio::net::TcpListener::from_std(listener)?), None)
+                Listening::Tcp(tokio::net::TcpListener::from_std(listener.try_clone()?)?)
             }
-            Self::Unix(mut socket) => {
-                let listener = socket.listener()?;
-                (Listening::Unix(tokio::net::UnixListener::from_std(listener)?), Some(socket))
+            Self::Unix(socket) => {
+                let listener = socket.listener().try_clone()?;
+                Listening::Unix(tokio::net::UnixListener::from_std(listener)?)
             }
             Self::Inherited(listener) => {
-                (Listening::Unix(tokio::net::UnixListener::from_std(listener)?), None)
+                Listening::Unix(tokio::net::UnixListener::from_std(listener.try_clone()?)?)
             }
         })
     }

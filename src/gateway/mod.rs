@@ -45,6 +45,7 @@ mod upstream;
 
 mod health;
 mod probes;
+mod workers;
 
 pub use health::{CheckOutcome, Health};
 pub use listen::{BindError, Listeners, bind};
@@ -52,6 +53,7 @@ pub use live::{ErrorReply, Live, RejectionReply, Replies, ThrottledReply, Unavai
 pub use run::{Drained, Gateway};
 pub use tls::TlsError;
 pub use upstream::{UpstreamError, Upstreams};
+pub use workers::Workers;
 
 #[cfg(test)]
 #[path = "../../tests/it/raw.rs"]

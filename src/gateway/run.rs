@@ -24,13 +24,14 @@ use super::live::Live;
 use super::phases::{Phases, RETRIES};
 use super::record::Recorder;
 use super::tls::Certificates;
+use super::workers::Workers;
 use crate::clock::Clock;
 use crate::telemetry::{Metrics, RequestLog};
 
 /// How often upstream names are resolved again.
 const RESOLVE_EVERY: Duration = Duration::from_secs(10);
 
-/// Idle connections to upstreams that are kept in all.
+/// Idle connections to upstreams that each worker keeps.
 const UPSTREAM_POOL: usize = 1024;
 
 /// How long dropped connections may take to be gone.
@@ -60,13 +61,15 @@ pub enum Drained {
 }
 
 impl Gateway {
-    /// Serves on `listeners` until `stop` turns true (or its sender is gone), then drains.
+    /// Serves on `listeners` with each of the workers until `stop` turns true (or its sender is
+    /// gone), then drains.
     ///
     /// # Errors
-    /// If the sockets cannot be used in this runtime.
+    /// If the sockets cannot be used in the workers' runtimes.
     pub async fn run(
         self,
         listeners: Listeners,
+        workers: &Workers,
         mut stop: watch::Receiver<bool>,
     ) -> io::Result<Drained> {
         let Self { live, health, metrics, log, clock } = self;
@@ -75,13 +78,19 @@ impl Gateway {
         let recorder = Recorder { metrics: Arc::clone(&metrics), log, clock };
         let caps = Arc::new(Caps::default());
         let Listeners { doors, certificates, .. } = listeners;
-        let edge = edge(&live, recorder, &caps, certificates.clone(), closing);
-
-        let (mut accepting, mut names) = (JoinSet::new(), Vec::new());
-        for Door { socket, manner } in doors {
-            let (listening, name) = socket.listen()?;
-            names.extend(name);
-            accepting.spawn(Arc::clone(&edge).accept(listening, manner));
+        let mut accepting = JoinSet::new();
+        for worker in workers.handles() {
+            let (recorder, closing) = (recorder.clone(), closing.clone());
+            // Of its own: connections to upstreams belong to the runtime that made them.
+            let edge = edge(&live, recorder, &caps, certificates.clone(), closing);
+            for Door { socket, manner } in &doors {
+                let listening = {
+                    let _entered = worker.enter();
+                    socket.listen()?
+                };
+                let accept = Arc::clone(&edge).accept(listening, manner.clone());
+                accepting.spawn_on(accept, worker);
+            }
         }
         let mut helpers = JoinSet::new();
         helpers.spawn(resolve(Arc::clone(&live), quieted.clone()));
@@ -96,8 +105,8 @@ impl Gateway {
         let server = live.load().settings.server.clone();
         sleep(server.shutdown_delay.0).await;
         close.send_replace(true);
-        // The loops drop their listeners: from here on the system refuses connections.
-        drop(names);
+        // So do the loops: from here on the system refuses connections.
+        drop(doors);
         let mut connections = Vec::new();
         while let Some(ended) = accepting.join_next().await {
             connections.extend(ended);
@@ -122,7 +131,7 @@ fn edge(
     closing: watch::Receiver<bool>,
 ) -> Arc<Edge<pingora::proxy::HttpProxy<Phases>>> {
     let configuration = ServerConf {
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        threads: 1,
         // Pingora counts attempts, not retries.
         max_retries: RETRIES + 1,
         upstream_keepalive_pool_size: UPSTREAM_POOL,

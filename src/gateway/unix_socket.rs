@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// A bound socket; its file goes when this does.
 #[derive(Debug)]
 pub(super) struct UnixSocket {
-    listener: Option<UnixListener>,
+    listener: UnixListener,
     path: PathBuf,
     /// Of the file: another process may have put its own there meanwhile.
     inode: u64,
@@ -48,7 +48,7 @@ impl UnixSocket {
             io::Result::Ok(inode)
         };
         match placed() {
-            Ok(inode) => Ok(Self { listener: Some(listener), path: path.to_owned(), inode }),
+            Ok(inode) => Ok(Self { listener, path: path.to_owned(), inode }),
             Err(error) => {
                 let _ = fs::remove_file(&aside);
                 Err(error)
@@ -56,9 +56,9 @@ impl UnixSocket {
         }
     }
 
-    /// The socket itself, once.
-    pub(super) fn listener(&mut self) -> io::Result<UnixListener> {
-        self.listener.take().ok_or_else(|| io::ErrorKind::NotFound.into())
+    /// The socket itself.
+    pub(super) fn listener(&self) -> &UnixListener {
+        &self.listener
     }
 }
 

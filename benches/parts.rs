@@ -273,6 +273,7 @@ fn record() -> RequestRecord<'static> {
         check: Some(Check { tier: Tier::Memory, took: Duration::from_micros(2) }),
         user_id: Some("7"),
         user_name: Some("ada"),
+        asked_by: None,
         upstream: Some("app"),
     }
 }

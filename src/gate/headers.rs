@@ -101,6 +101,22 @@ impl HeaderRules {
             || name.as_str().starts_with("x-portcullis-")
     }
 
+    /// All of our names, with an empty value where there is nothing to tell.
+    pub(super) fn identity_answer<'a>(
+        &'a self,
+        identity: Option<&Identity>,
+    ) -> impl Iterator<Item = (&'a HeaderName, HeaderValue)> {
+        let values = identity.map(|identity| &identity.values);
+        [
+            (self.user.as_ref(), values.map(|values| values.user.clone())),
+            (self.user_id.as_ref(), values.map(|values| values.user_id.clone())),
+            (self.email.as_ref(), values.and_then(|values| values.email.clone())),
+            (self.groups.as_ref(), values.and_then(|values| values.groups.clone())),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name?, value.unwrap_or(HeaderValue::from_static("")))))
+    }
+
     /// The headers that tell an upstream who asks.
     pub(super) fn identity_headers<'a>(
         &'a self,

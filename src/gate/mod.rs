@@ -39,6 +39,8 @@ mod tests;
 
 use std::sync::Arc;
 
+use http::{HeaderName, HeaderValue};
+
 pub use self::cors::CorsPolicy;
 pub use self::forwarded::{
     Arrival, Forwarder, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO,
@@ -54,6 +56,7 @@ pub use self::verdict::{Claim, Judged, Local, Passage, Presented, Refusal, Verdi
 
 use self::access::Asking;
 use self::rules::{Admission, Rules};
+use self::verdict::Forwards;
 use crate::config::Settings;
 use crate::identity::{
     self, Authenticator, BasicAuthenticator, BasicCredential, BasicError, Credential,
@@ -98,7 +101,22 @@ impl Gate {
 
     /// Judges a request. No I/O unless a credential is seen for the first time.
     pub async fn judge(&self, claim: &Claim<'_>) -> Judged {
-        let pending = match self.rules.admit(claim) {
+        self.decide(claim, Forwards::Us).await
+    }
+
+    /// Judges a request that another proxy has, and will send on itself: by the same rules, but
+    /// the route needs no upstream.
+    pub async fn judge_for_another(&self, claim: &Claim<'_>) -> Judged {
+        self.decide(claim, Forwards::Another).await
+    }
+
+    /// Our names with empty values, for what passes without an identity.
+    pub fn nobody_answer(&self) -> impl Iterator<Item = (&HeaderName, HeaderValue)> {
+        self.rules.headers.identity_answer(None)
+    }
+
+    async fn decide(&self, claim: &Claim<'_>, forwards: Forwards) -> Judged {
+        let pending = match self.rules.admit(claim, forwards) {
             Admission::Settled(judged) => return judged,
             Admission::Pending(pending) => pending,
         };

@@ -38,7 +38,7 @@ pub enum Accepts {
 pub struct Route {
     pub(super) label: RouteLabel,
     pub(super) rule: Rule,
-    /// None on `deny` only.
+    /// None where it leads nowhere, or only others forward.
     pub(super) upstream: Option<Arc<str>>,
     pub(super) forward_credential: bool,
 }
@@ -47,9 +47,6 @@ impl Route {
     pub(super) fn new(index: usize, route: &config::Route) -> Result<Self, BuildError> {
         let fault =
             |what: &str| BuildError::Route { origin: route.origin.clone(), what: what.to_owned() };
-        if route.upstream.is_none() && route.access != Access::Deny {
-            return Err(fault("the route has no upstream"));
-        }
         let rule = Rule::new(route.access, &route.groups)
             .ok_or_else(|| fault("groups need an identity"))?;
         let accepts = Accepts::of(&route.credentials)

@@ -394,7 +394,6 @@ mod tests {
             hosted("/", "a.*.org"),
             hosted("/", "*"),
             for_methods("/", &["GE T"]),
-            config::Route { upstream: None, ..route("/") },
             config::Route { access: Access::Anonymous, groups: vec!["g".into()], ..route("/") },
         ] {
             assert!(RouteTable::new(std::slice::from_ref(&bad)).is_err(), "{bad:?}");

@@ -18,7 +18,9 @@ use super::path::CanonicalPath;
 use super::route::Accepts;
 use super::routes::{Found, RouteTable};
 use super::target::Target;
-use super::verdict::{Claim, Judged, Local, Passage, Presented, Refusal, RouteRef, Verdict};
+use super::verdict::{
+    Claim, Forwards, Judged, Local, Passage, Presented, Refusal, RouteRef, Verdict,
+};
 use crate::config::Settings;
 
 const KEY_SET: &str = "/.well-known/jwks.json";
@@ -48,6 +50,7 @@ pub(super) struct Pending<'a> {
     route: RouteRef,
     target: Target<'a>,
     trusted_peer: bool,
+    forwards: Forwards,
 }
 
 impl Rules {
@@ -65,14 +68,22 @@ impl Rules {
     }
 
     /// Judges what can be judged from the request alone.
-    pub(super) fn admit<'a>(self: &Arc<Self>, claim: &Claim<'a>) -> Admission<'a> {
-        match self.try_admit(claim) {
+    pub(super) fn admit<'a>(
+        self: &Arc<Self>,
+        claim: &Claim<'a>,
+        forwards: Forwards,
+    ) -> Admission<'a> {
+        match self.try_admit(claim, forwards) {
             Ok(admission) => admission,
             Err(refusal) => Admission::Settled(Judged::plain(Verdict::Refuse(refusal))),
         }
     }
 
-    fn try_admit<'a>(self: &Arc<Self>, claim: &Claim<'a>) -> Result<Admission<'a>, Refusal> {
+    fn try_admit<'a>(
+        self: &Arc<Self>,
+        claim: &Claim<'a>,
+        forwards: Forwards,
+    ) -> Result<Admission<'a>, Refusal> {
         if is_refused_method(claim.method) {
             return Err(Refusal::Method);
         }
@@ -94,6 +105,7 @@ impl Rules {
             route: RouteRef { rules: Arc::clone(self), index },
             target,
             trusted_peer: self.forwarder.trusts(claim.peer),
+            forwards,
         };
         Ok(match pending.route.get().rule.wants() {
             Wants::WhoAsks => Admission::Pending(pending),
@@ -119,7 +131,7 @@ impl Rules {
         if is_below(path, &self.auth_prefix) {
             Some(Local::Api(target.to_text()))
         } else if is_below(path, &self.reserved_prefix) {
-            Some(Local::Reserved(target.to_text()))
+            Some(Local::Reserved(target.to_text().split_off(self.reserved_prefix.len())))
         } else {
             (path == KEY_SET).then_some(Local::KeySet)
         }
@@ -139,7 +151,14 @@ impl Pending<'_> {
                 let target = self.target.to_text();
                 let rewritten = self.target.is_rewritten();
                 let route = self.route.clone();
-                match Passage::new(route, target, rewritten, identity, self.trusted_peer) {
+                match Passage::new(
+                    route,
+                    target,
+                    rewritten,
+                    identity,
+                    self.trusted_peer,
+                    self.forwards,
+                ) {
                     Some(passage) => {
                         let verdict = Verdict::Forward(passage);
                         return Judged { presented, ..Judged::plain(verdict) };

@@ -31,6 +31,15 @@ pub struct Claim<'a> {
     pub peer: Option<IpAddr>,
 }
 
+/// Who sends a request on once it may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forwards {
+    /// We, to the route's upstream.
+    Us,
+    /// The proxy that asks about it. It knows where to; the route needs no upstream.
+    Another,
+}
+
 /// A verdict, and what logs and metrics want to know of it.
 #[derive(Debug)]
 pub struct Judged {
@@ -75,7 +84,7 @@ pub enum Local {
     Api(String),
     /// `/.well-known/jwks.json`.
     KeySet,
-    /// Below the reserved prefix, with the canonical path and query.
+    /// Below the reserved prefix: what follows it, with the query.
     Reserved(String),
 }
 
@@ -109,7 +118,7 @@ pub(super) struct RouteRef {
 #[derive(Debug)]
 pub struct Passage {
     route: RouteRef,
-    upstream: Arc<str>,
+    upstream: Option<Arc<str>>,
     target: String,
     rewritten: bool,
     identity: Option<Arc<Identity>>,
@@ -236,15 +245,19 @@ impl RouteRef {
 // === impl Passage ===
 
 impl Passage {
-    /// `None` if the route leads nowhere.
+    /// `None` if we are to forward it and the route leads nowhere.
     pub(super) fn new(
         route: RouteRef,
         target: String,
         rewritten: bool,
         identity: Option<Arc<Identity>>,
         trusted_peer: bool,
+        forwards: Forwards,
     ) -> Option<Self> {
-        let upstream = route.get().upstream.clone()?;
+        let upstream = route.get().upstream.clone();
+        if upstream.is_none() && forwards == Forwards::Us {
+            return None;
+        }
         let label = route.get().label();
         let keeps_authorization =
             label.access == Access::Anonymous || route.get().forward_credential;
@@ -252,10 +265,10 @@ impl Passage {
         Some(Self { route, upstream, target, rewritten, identity, circumstances })
     }
 
-    /// The name of the upstream.
+    /// The name of the upstream; always there on a request that we forward.
     #[must_use]
-    pub fn upstream(&self) -> &str {
-        &self.upstream
+    pub fn upstream(&self) -> Option<&str> {
+        self.upstream.as_deref()
     }
 
     /// The one target (path and query) that the rules saw and the upstream will see.
@@ -300,6 +313,12 @@ impl Passage {
     #[must_use]
     pub fn strips_from_answer(&self, name: &HeaderName) -> bool {
         self.route.rules.headers.is_ours(name)
+    }
+
+    /// Every name in which we tell who asks, with its value, or an empty one: for a proxy that
+    /// writes them over what the client sent, and must not leave any of that standing.
+    pub fn identity_answer(&self) -> impl Iterator<Item = (&HeaderName, HeaderValue)> {
+        self.route.rules.headers.identity_answer(self.identity.as_deref())
     }
 
     /// The identity headers, to be written last.

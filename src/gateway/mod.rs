@@ -40,6 +40,7 @@ mod respond;
 
 mod failure;
 mod forward;
+mod forward_auth;
 mod returned;
 mod upstream;
 

@@ -61,11 +61,11 @@ pub(super) struct Phases {
 }
 
 impl Phases {
-    fn after(&self) -> After {
+    pub(super) fn after(&self) -> After {
         if *self.closing.borrow() { After::Close } else { After::Keep }
     }
 
-    async fn fail(
+    pub(super) async fn fail(
         &self,
         session: &mut Session,
         request: &mut Request,
@@ -77,7 +77,7 @@ impl Phases {
     }
 
     /// An answer of the gateway's own, readable for the scripts of allowed origins.
-    async fn answer(
+    pub(super) async fn answer(
         &self,
         session: &mut Session,
         request: &Request,
@@ -106,7 +106,7 @@ impl Phases {
                 }
                 target
             }
-            Local::Reserved(target) => target,
+            Local::Reserved(rest) => return self.answer_asked(session, request, &rest).await,
             Local::KeySet => "/.well-known/jwks.json".to_owned(),
         };
         let settings = &request.live.settings;
@@ -219,7 +219,8 @@ impl ProxyHttp for Phases {
         let judged = request.judged.insert(judged);
         match &judged.verdict {
             Verdict::Forward(passage) => {
-                request.upstream = live.upstreams.get(passage.upstream()).cloned();
+                request.upstream =
+                    passage.upstream().and_then(|name| live.upstreams.get(name)).cloned();
                 if let Some(failure) = Self::hindrance(session, request) {
                     self.fail(session, request, failure).await?;
                     return Ok(true);

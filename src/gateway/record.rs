@@ -56,6 +56,7 @@ impl Recorder {
             check: None,
             user_id: None,
             user_name: None,
+            asked_by: None,
             upstream: None,
         });
     }

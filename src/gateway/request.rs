@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::arrival::Arrival;
 use super::decision::Outcome;
+use super::forward_auth::Asked;
 use super::live::Live;
 use super::upstream::{Peer, Upstream};
 use crate::api::caller::Caller;
@@ -29,6 +30,8 @@ pub(super) struct Request {
     client_text: Option<HeaderValue>,
     pub(super) id: HeaderValue,
     pub(super) judged: Option<Judged>,
+    /// What another proxy asks about.
+    pub(super) asked: Option<Asked>,
     pub(super) outcome: Outcome,
     /// How long the gate took.
     pub(super) judging: Duration,
@@ -50,6 +53,7 @@ impl Request {
             client_text: None,
             id: HeaderValue::from_static(""),
             judged: None,
+            asked: None,
             outcome: Outcome::UNDECIDED,
             judging: Duration::ZERO,
             upstream: None,
@@ -81,12 +85,12 @@ impl Request {
     /// What logs and metrics want to know at its end.
     pub(super) fn record<'a>(&'a self, session: &'a Session) -> RequestRecord<'a> {
         let head = session.req_header();
-        let judged = self.judged.as_ref();
+        let (judged, asked) = (self.judged.as_ref(), self.asked.as_ref());
         let identity = judged.and_then(Judged::identity);
         RequestRecord {
             at: self.arrival.at,
-            method: head.method.as_str(),
-            path: head.uri.path(),
+            method: asked.map_or(&head.method, |asked| &asked.method).as_str(),
+            path: asked.map_or(head.uri.path(), Asked::path),
             // 0: the client went away before.
             status: session.response_written().map_or(0, |written| written.status.as_u16()),
             duration: self.arrival.since.elapsed(),
@@ -100,6 +104,7 @@ impl Request {
             check: judged.and_then(|judged| check(judged, self.judging)),
             user_id: identity.and_then(|identity| text(&identity.values.user_id)),
             user_name: identity.map(|identity| identity.username.as_str()),
+            asked_by: asked.map(|asked| asked.dialect.as_str()),
             upstream: self.upstream.as_ref().map(|upstream| upstream.name.as_str()),
         }
     }

@@ -40,6 +40,9 @@ pub struct RequestRecord<'a> {
     pub user_id: Option<&'a str>,
     /// The user's name.
     pub user_name: Option<&'a str>,
+    /// How another proxy asked about the request, which it holds: `forward-auth`, `auth-request`
+    /// or `ext-authz`.
+    pub asked_by: Option<&'static str>,
     /// The upstream that answered.
     pub upstream: Option<&'a str>,
 }
@@ -126,6 +129,7 @@ pub(super) fn sample() -> RequestRecord<'static> {
         check: Some(Check { tier: Tier::Memory, took: Duration::from_micros(2) }),
         user_id: Some("7"),
         user_name: Some("ada"),
+        asked_by: None,
         upstream: Some("app"),
     }
 }

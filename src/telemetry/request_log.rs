@@ -189,6 +189,7 @@ fn write_line(line: &mut Vec<u8>, record: &RequestRecord<'_>) {
     line.text(",\"portcullis.reason\":", record.reason);
     line.text(",\"portcullis.credential\":", record.credential);
     line.some_text(",\"portcullis.tier\":", record.check.map(|check| check.tier.as_str()));
+    line.some_text(",\"portcullis.asked_by\":", record.asked_by);
     line.some_text(",\"portcullis.upstream\":", record.upstream);
     line.word("}\n");
 }

@@ -32,6 +32,7 @@ mod faults;
 mod gateway;
 
 #[cfg(test)]
+mod forward_auth;
 mod gate;
 
 #[cfg(test)]

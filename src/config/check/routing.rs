@@ -159,10 +159,13 @@ fn upstream(route: &Route, settings: &Settings, key: &str, report: &mut Report) 
         settings.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
     match route.upstream.as_deref().filter(|name| !name.is_empty()) {
         None if route.access == Access::Deny => {}
+        // Proxies that may ask about it know where to send it.
+        None if !settings.server.trusted_proxies.is_empty() => {}
         None => {
             let remedy = match names.as_slice() {
                 [only] => format!("write upstream = \"{only}\""),
-                _ => "write the name of one of [[upstreams]]; only access = \"deny\" needs none"
+                _ => "write the name of one of [[upstreams]]; none is needed with access = \"deny\", or where only \
+                      proxies ask (forward-auth): write these to server.trusted_proxies then"
                     .to_owned(),
             };
             report.fault(key, "is missing", remedy);
@@ -214,6 +217,14 @@ mod tests {
             faulty(check, &with(vec![unknown, none])),
             ["routes[0].upstream", "routes[1].upstream"]
         );
+    }
+
+    #[test]
+    fn a_route_needs_no_upstream_where_other_proxies_may_ask_about_it() {
+        let mut settings = with(vec![Route { upstream: None, ..route("/") }]);
+        assert_eq!(faulty(check, &settings), ["routes[0].upstream"]);
+        settings.server.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        assert!(faulty(check, &settings).is_empty());
     }
 
     #[test]

@@ -39,7 +39,8 @@ mod tests;
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub use self::cors::CorsPolicy;
 pub use self::forwarded::{
@@ -52,7 +53,7 @@ pub use self::path::{CanonicalPath, PathFault};
 pub use self::route::{Accepts, Route, RouteLabel};
 pub use self::routes::{Found, RouteTable};
 pub use self::target::{Target, TargetFault};
-pub use self::verdict::{Claim, Judged, Local, Passage, Presented, Refusal, Verdict};
+pub use self::verdict::{Claim, Grounds, Judged, Local, Passage, Presented, Refusal, Verdict};
 
 use self::access::Asking;
 use self::rules::{Admission, Rules};
@@ -121,18 +122,37 @@ impl Gate {
             Admission::Pending(pending) => pending,
         };
         let mut reach = Reach::default();
-        let (presented, asking) = match pending.accepts() {
-            Accepts::Bearer => self.ask_for_token(claim, &mut reach).await,
-            Accepts::Basic => match self.ask_for_name(claim, &mut reach).await {
+        let (presented, asking) = self.who_asks(pending.accepts(), claim, &mut reach).await;
+        Judged { reach, ..pending.settle(presented, asking) }
+    }
+
+    /// Whether a passage that was given would be given again: its credential is still good, and
+    /// its user still allowed. What cannot be known does not hold.
+    pub async fn still_holds(&self, grounds: &Grounds) -> bool {
+        let (route, mut headers) = (grounds.route.get(), HeaderMap::with_capacity(1));
+        headers.insert(AUTHORIZATION, grounds.authorization.clone());
+        let claim = grounds.claim(&headers);
+        let asking = self.who_asks(route.label().accepts, &claim, &mut Reach::default()).await.1;
+        route.rule.judge(asking).is_ok()
+    }
+
+    async fn who_asks(
+        &self,
+        accepts: Accepts,
+        claim: &Claim<'_>,
+        reach: &mut Reach,
+    ) -> (Presented, Asking) {
+        match accepts {
+            Accepts::Bearer => self.ask_for_token(claim, reach).await,
+            Accepts::Basic => match self.ask_for_name(claim, reach).await {
                 Some(asking) => (Presented::Basic, asking),
                 None => (Presented::None, Asking::Nobody),
             },
-            Accepts::Both => match self.ask_for_name(claim, &mut reach).await {
+            Accepts::Both => match self.ask_for_name(claim, reach).await {
                 Some(asking) => (Presented::Basic, asking),
-                None => self.ask_for_token(claim, &mut reach).await,
+                None => self.ask_for_token(claim, reach).await,
             },
-        };
-        Judged { reach, ..pending.settle(presented, asking) }
+        }
     }
 
     async fn ask_for_token(&self, claim: &Claim<'_>, reach: &mut Reach) -> (Presented, Asking) {

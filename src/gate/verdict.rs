@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::headers::{Circumstances, Strip};
@@ -123,6 +124,23 @@ pub struct Passage {
     rewritten: bool,
     identity: Option<Arc<Identity>>,
     circumstances: Circumstances,
+}
+
+/// What a passage rests on, so that it can be asked for again while the request lasts.
+#[derive(Debug, Clone)]
+pub struct Grounds {
+    pub(super) route: RouteRef,
+    pub(super) authorization: HeaderValue,
+    peer: Option<IpAddr>,
+}
+
+// === impl Grounds ===
+
+impl Grounds {
+    /// Only who asks is asked again: the path and the rest led to this route.
+    pub(super) fn claim<'a>(&self, headers: &'a HeaderMap) -> Claim<'a> {
+        Claim { method: &Method::GET, target: b"/", host: None, headers, peer: self.peer }
+    }
 }
 
 // === impl Judged ===
@@ -294,6 +312,14 @@ impl Passage {
     #[must_use]
     pub fn route(&self) -> &RouteLabel {
         self.route.get().label()
+    }
+
+    /// What it rests on; `None` where nobody's credential counted. `claim`: what it was given for.
+    #[must_use]
+    pub fn grounds(&self, claim: &Claim<'_>) -> Option<Grounds> {
+        self.identity.as_ref()?;
+        let authorization = claim.headers.get(AUTHORIZATION)?.clone();
+        Some(Grounds { route: self.route.clone(), authorization, peer: claim.peer })
     }
 
     /// Whether a client's header must not reach the upstream.

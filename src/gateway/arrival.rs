@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::live::Live;
 use super::wire::Turn;
-use crate::gate::address_value;
+use crate::gate::{Grounds, address_value};
 use crate::model::Timestamp;
 
 tokio::task_local! {
@@ -41,7 +43,6 @@ impl Origin {
 }
 
 /// One request's arrival.
-#[derive(Debug)]
 pub(super) struct Arrival {
     /// `None` on a unix socket.
     pub(super) peer: Option<IpAddr>,
@@ -53,6 +54,8 @@ pub(super) struct Arrival {
     pub(super) since: Instant,
     reached: AtomicBool,
     abandoned: AtomicBool,
+    /// What the passage of the request rests on, and who is to be asked about it.
+    grounds: Mutex<Option<(Arc<Live>, Grounds)>>,
     turn: Turn,
 }
 
@@ -62,7 +65,8 @@ impl Arrival {
         let peer_text = origin.peer_text.clone();
         let (reached, abandoned) = (AtomicBool::new(false), AtomicBool::new(false));
         let (since, turn) = (Instant::now(), Turn::default());
-        Self { peer, peer_text, local, scheme, at, since, reached, abandoned, turn }
+        let grounds = Mutex::new(None);
+        Self { peer, peer_text, local, scheme, at, since, reached, abandoned, grounds, turn }
     }
 
     /// Of a request that nobody saw arrive: a stranger's.
@@ -78,6 +82,30 @@ impl Arrival {
     /// The request has been read to its end: what the client sends now is its next one.
     pub(super) fn is_heard_out(&self) {
         self.turn.take();
+    }
+
+    /// The request passes on these grounds; they are asked about while it lasts.
+    pub(super) fn passes_on(&self, live: &Arc<Live>, grounds: Grounds) {
+        *self.grounds.lock() = Some((Arc::clone(live), grounds));
+    }
+
+    /// Whether these grounds still hold; without any, they do.
+    pub(super) async fn still_passes(&self) -> bool {
+        let grounds = self.grounds.lock().clone();
+        match grounds {
+            Some((live, grounds)) => live.gate.still_holds(&grounds).await,
+            None => true,
+        }
+    }
+
+    /// Ends what is under way on the connection.
+    pub(super) fn cut(&self) {
+        self.turn.cut();
+    }
+
+    /// Whether it was ended so.
+    pub(super) fn is_cut(&self) -> bool {
+        self.turn.is_cut()
     }
 
     /// The client went away before there was an answer.

@@ -57,7 +57,7 @@ impl Alarm {
         Self { timer: Box::pin(sleep_until(due)), due }
     }
 
-    fn set(&mut self, due: Instant) {
+    pub(super) fn set(&mut self, due: Instant) {
         self.due = due;
         if due < self.timer.deadline() {
             self.timer.as_mut().reset(due);
@@ -75,7 +75,7 @@ impl Alarm {
     }
 
     /// `None` if the deadline was reached first.
-    async fn within<W: Future>(&mut self, work: W) -> Option<W::Output> {
+    pub(super) async fn within<W: Future>(&mut self, work: W) -> Option<W::Output> {
         let mut work = pin!(work);
         poll_fn(|cx| match work.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Some(done)),

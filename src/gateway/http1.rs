@@ -5,13 +5,14 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use http::StatusCode;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::accept::Edge;
 use super::arrival::{Arrival, Origin};
@@ -20,6 +21,7 @@ use super::head::{Alarm, Head, HeadLimits, read_head};
 use super::live::ErrorReply;
 use super::request_line::RequestLine;
 use super::vet::{Fault, VetLimits, host_of, vet};
+use super::watch::watched;
 use super::wire::Turn;
 
 impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
@@ -90,7 +92,13 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
             session.set_pipelined_prefix(std::mem::replace(&mut buffer, next));
             let arrival = Arc::new(arrival.over(turn.clone()));
             let work = self.app.process_new_http(session, &self.closing);
-            let reused = arrival.around(work).await;
+            let mut work = pin!(arrival.around(work));
+            let Some(reused) = watched(work.as_mut(), &arrival, &mut alarm).await else {
+                // Whoever reads or writes now fails, so that it is logged and all is closed.
+                arrival.cut();
+                let _ = timeout(FAREWELL, work).await;
+                return;
+            };
             if !arrival.has_reached_phases() {
                 // Pingora answers these with 400 and closes.
                 self.recorder.refused_early(&arrival, &first_line, 400, "bad_request", "");
@@ -118,6 +126,9 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
         edge::answer_and_close(&mut **io, &answer, &request_id, send).await;
     }
 }
+
+/// For a request that was cut to be done with.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(super) const SLOW: Fault = Fault {
     status: StatusCode::REQUEST_TIMEOUT,

@@ -4,6 +4,7 @@
 //! only to drop them. The h2 crate bounds frames that carry nothing: CONTINUATION, resets, empty
 //! DATA. It must not know what becomes of a request.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::accept::{Edge, Rules};
 use super::arrival::{Arrival, Origin};
 use super::edge::fresh_request_id;
+use super::head::Alarm;
 use super::vet::{Fault, VetLimits};
 use super::vet_h2::vet;
+use super::watch::{LOOK_EVERY, watched};
 use crate::gate::X_REQUEST_ID;
 
 /// Streams that a client may have open.
@@ -69,7 +72,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
         let (mut parting, mut taken, mut malformed, mut abandoned) = (false, 0, 0, 0);
         let mut live: JoinSet<End> = JoinSet::new();
         // Runs while no stream is open; a head that is not complete does not set it back.
-        let mut idle = std::pin::pin!(sleep(rules.head_time));
+        let mut idle = pin!(sleep(rules.head_time));
         loop {
             tokio::select! {
                 biased;
@@ -128,7 +131,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
         }
         let arrival = Arc::new(arrival);
         let session = ServerSession::new_http2(session);
-        arrival.around(self.app.process_new_http(session, &self.closing)).await;
+        let work = pin!(arrival.around(self.app.process_new_http(session, &self.closing)));
+        // Dropped unfinished, the stream is reset.
+        watched(work, &arrival, &mut Alarm::new(Instant::now() + LOOK_EVERY)).await;
         if arrival.is_abandoned() { End::Abandoned } else { End::Answered }
     }
 

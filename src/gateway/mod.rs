@@ -26,6 +26,7 @@ mod http2;
 mod request_line;
 mod vet;
 mod vet_h2;
+mod watch;
 
 mod arrival;
 mod decision;

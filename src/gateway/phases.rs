@@ -36,7 +36,7 @@ use super::request::{Request, arrival, caller, host_of, make_up_for_host};
 use super::respond::{self, After};
 use super::returned;
 use crate::api::Answered;
-use crate::gate::{Claim, Local, Refusal, Verdict, X_REQUEST_ID};
+use crate::gate::{Claim, Judged, Local, Refusal, Verdict, X_REQUEST_ID};
 
 /// Attempts to connect beyond the first, each to another server.
 pub(super) const RETRIES: usize = 2;
@@ -209,6 +209,11 @@ impl ProxyHttp for Phases {
             let began = Instant::now();
             let judged = caught(live.gate.judge(&claim)).await;
             request.judging = began.elapsed();
+            if let Ok(Judged { verdict: Verdict::Forward(passage), .. }) = &judged
+                && let Some(grounds) = passage.grounds(&claim)
+            {
+                request.arrival.passes_on(&live, grounds);
+            }
             judged
         };
         let Ok(judged) = judged else {
@@ -386,7 +391,9 @@ impl ProxyHttp for Phases {
         request: &mut Request,
     ) -> FailToProxy {
         let Some(failure) = failure_of(error) else {
-            request.outcome = Outcome::new(request.outcome.decision, "client_closed");
+            let reason =
+                if request.arrival.is_cut() { "credential_ended" } else { "client_closed" };
+            request.outcome = Outcome::new(request.outcome.decision, reason);
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
         request.outcome = Outcome::failed(failure);

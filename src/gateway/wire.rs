@@ -9,7 +9,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -38,22 +38,37 @@ const HALF_CLOSED_TIME: Duration = Duration::from_secs(3);
 
 /// Whose turn it is to speak; shared by a connection and whoever reads from it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Turn(Arc<AtomicBool>);
+pub(super) struct Turn(Arc<AtomicU8>);
+
+const CLIENTS: u8 = 0;
+const OURS: u8 = 1;
+const NOBODYS: u8 = 2;
 
 impl Turn {
     /// The client has said all of its request: until [`Self::give_back`] nothing is handed on,
     /// and only its leaving is noticed.
     pub(super) fn take(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.store(OURS, Ordering::Relaxed);
     }
 
     /// The client may speak.
     pub(super) fn give_back(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.0.store(CLIENTS, Ordering::Relaxed);
+    }
+
+    /// Nobody may speak any more: what is under way ends in an error. Whoever waits is not woken
+    /// by this.
+    pub(super) fn cut(&self) {
+        self.0.store(NOBODYS, Ordering::Relaxed);
+    }
+
+    /// Whether it was cut.
+    pub(super) fn is_cut(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == NOBODYS
     }
 
     fn is_ours(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) == OURS
     }
 }
 
@@ -151,6 +166,9 @@ impl AsyncRead for Wire {
         if self.turn.is_ours() {
             return self.poll_left(cx);
         }
+        if self.turn.is_cut() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         if !self.front.is_empty() {
             let count = self.front.len().min(buf.remaining());
             buf.put_slice(&self.front[..count]);
@@ -170,6 +188,9 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.turn.is_cut() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         match &mut self.transport {
             Transport::Plain(conn) => Pin::new(conn).poll_write(cx, buf),
             Transport::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
@@ -195,6 +216,9 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.turn.is_cut() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         match &mut self.transport {
             Transport::Plain(conn) => Pin::new(conn).poll_write_vectored(cx, bufs),
             Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),

@@ -20,6 +20,7 @@ mod stop;
 mod targets;
 mod tls;
 mod upgrades;
+mod watch;
 
 /// A running gateway.
 pub(crate) struct Gateway {

@@ -38,6 +38,7 @@ mod request;
 mod body;
 mod local;
 mod respond;
+mod serve;
 
 mod failure;
 mod forward;

@@ -30,13 +30,12 @@ use super::failure::{
 };
 use super::forward;
 use super::live::Live;
-use super::local::{self, LocalLimits, caught};
+use super::local::caught;
 use super::record::Recorder;
-use super::request::{Request, arrival, caller, host_of, make_up_for_host};
+use super::request::{Request, arrival, host_of, make_up_for_host};
 use super::respond::{self, After};
 use super::returned;
-use crate::api::Answered;
-use crate::gate::{Claim, Judged, Local, Refusal, Verdict, X_REQUEST_ID};
+use crate::gate::{Claim, Judged, Refusal, Verdict, X_REQUEST_ID};
 
 /// Attempts to connect beyond the first, each to another server.
 pub(super) const RETRIES: usize = 2;
@@ -87,45 +86,6 @@ impl Phases {
         let headers = request.live.cors.headers(&session.req_header().headers);
         respond::share(answer.headers_mut(), headers);
         respond::send(session, answer, request.name(), after).await
-    }
-
-    async fn serve(
-        &self,
-        session: &mut Session,
-        request: &mut Request,
-        served: Local,
-    ) -> Result<()> {
-        let head = session.req_header();
-        let target = match served {
-            Local::Api(target) => {
-                if let Some(headers) = request.live.cors.preflight(&head.method, &head.headers) {
-                    let mut answer = Response::new(Bytes::new());
-                    *answer.status_mut() = StatusCode::NO_CONTENT;
-                    respond::share(answer.headers_mut(), headers);
-                    return respond::send(session, answer, request.name(), self.after()).await;
-                }
-                target
-            }
-            Local::Reserved(rest) => return self.answer_asked(session, request, &rest).await,
-            Local::KeySet => "/.well-known/jwks.json".to_owned(),
-        };
-        let settings = &request.live.settings;
-        let limits = LocalLimits {
-            body_bytes: settings.limits.auth_body_bytes,
-            time: settings.limits.auth_timeout.0,
-        };
-        let caller = caller(session, request);
-        match local::ask(session, &request.live.api, &target, caller, limits).await? {
-            Ok(mut answer) => {
-                if let Some(Answered(endpoint)) = answer.extensions().get() {
-                    self.recorder.metrics.identity_request(endpoint, answer.status().as_u16());
-                }
-                let headers = request.live.cors.headers(&session.req_header().headers);
-                respond::share(answer.headers_mut(), headers);
-                respond::stream(session, answer, request.name(), self.after()).await
-            }
-            Err(failure) => self.fail(session, request, failure).await,
-        }
     }
 
     /// What stands in the way of a request that has a passage.

@@ -1,4 +1,4 @@
-//! What lasts ends with its credential: WebSockets, streams of events, long bodies.
+//! What lasts ends with its credential: upgraded connections, streams of events, long bodies.
 
 use std::time::{Duration, Instant};
 

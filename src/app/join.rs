@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::reload::Reloader;
 use super::secret_key::root_key;
 use super::shared::shared;
 use super::{Options, Starting, database_options, persist};
@@ -44,6 +45,7 @@ const BACKGROUND_TIME: Duration = Duration::from_secs(35);
 pub(super) struct Parts {
     store: Store,
     authenticator: Arc<Authenticator>,
+    accounts: Arc<Accounts>,
     revocations: Arc<Revocations>,
     follower: Follower,
     database_hints: Option<DatabaseHints>,
@@ -136,7 +138,10 @@ pub(super) async fn join(
         gate: Gate::new(settings, Arc::clone(&authenticator), basic)?,
         cors: CorsPolicy::new(&settings.cors),
         upstreams: Upstreams::new(settings, metrics)?,
-        api: api::router(ApiParts { accounts, authenticator: Arc::clone(&authenticator) }),
+        api: api::router(ApiParts {
+            accounts: Arc::clone(&accounts),
+            authenticator: Arc::clone(&authenticator),
+        }),
         replies: Replies {
             rejection: api::reply::rejection,
             unavailable: api::reply::unavailable,
@@ -153,6 +158,7 @@ pub(super) async fn join(
         key_follower: KeyFollower::new(store.clone(), clock.clone(), keys),
         store,
         authenticator,
+        accounts,
         revocations,
         follower,
         database_hints,
@@ -232,7 +238,7 @@ impl Parts {
         stopping: watch::Receiver<bool>,
     ) -> anyhow::Result<Drained> {
         let Starting { settings, options, listeners, health, metrics } = starting;
-        let Options { clock, log, .. } = options;
+        let Options { clock, log, source, .. } = options;
         watch_over(&self, &clock, &health, &metrics);
         // They outlive the background work: connections to the database may live on them.
         let workers =
@@ -250,14 +256,20 @@ impl Parts {
         background.spawn(self.key_follower.run(ending.clone()));
         background.spawn(self.issuer_keys.run(ending.clone()));
         background.spawn(self.last_used.run(ending.clone()));
-        background.spawn(self.postman.run(ending));
-        let gateway = Gateway {
-            live: Arc::new(ArcSwap::from_pointee(self.live)),
-            health,
-            metrics,
-            log: Arc::new(log),
-            clock,
-        };
+        background.spawn(self.postman.run(ending.clone()));
+        let live = Arc::new(ArcSwap::from_pointee(self.live));
+        if let Some(source) = source {
+            let reloader = Reloader {
+                source,
+                live: Arc::clone(&live),
+                authenticator: self.authenticator,
+                accounts: self.accounts,
+                metrics: Arc::clone(&metrics),
+                clock: clock.clone(),
+            };
+            background.spawn(reloader.run(ending));
+        }
+        let gateway = Gateway { live, health, metrics, log: Arc::new(log), clock };
         let drained = gateway.run(listeners, &workers, stopping).await;
         // Only now: requests in flight have written their changes and rung for their mail.
         end.send_replace(true);

@@ -4,6 +4,7 @@
 //! serve. Stop: the same backwards. It must not decide anything about a request.
 
 mod join;
+mod reload;
 mod secret_key;
 mod shared;
 
@@ -24,6 +25,7 @@ use crate::mail::Transport;
 use crate::store::{DatabaseOptions, Store, StoreError};
 use crate::telemetry::{Metrics, RequestLog};
 
+pub use reload::Source;
 pub use secret_key::root_key;
 pub(crate) use shared::redis_ca;
 
@@ -41,11 +43,14 @@ pub struct Options {
     pub transport: Option<Transport>,
     /// One line per request.
     pub log: RequestLog,
+    /// Where a changed configuration is read from; `None`: it stays as it is.
+    pub source: Option<Source>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: Clock::system(), transport: None, log: RequestLog::stdout(LOG_LINES) }
+        let log = RequestLog::stdout(LOG_LINES);
+        Self { clock: Clock::system(), transport: None, log, source: None }
     }
 }
 
@@ -106,6 +111,7 @@ pub async fn start_with(settings: Settings, options: Options) -> anyhow::Result<
 /// Serves until SIGTERM or SIGINT, then stops gracefully; a second signal ends the process at once.
 pub async fn serve(settings: Settings, options: Options) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
+    let waker = options.source.as_ref().map(Source::waker);
     let starting = Starting::bind(settings, options)?;
     let (ready, became_ready) = tokio::sync::oneshot::channel();
     let listening = starting.listeners.names().to_vec();
@@ -114,11 +120,20 @@ pub async fn serve(settings: Settings, options: Options) -> anyhow::Result<()> {
         tracing::info!(%address, "serving probes and metrics");
     }
     let mut signals = StopSignals::listen()?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let serving = tokio::spawn(starting.serve(stopping, ready));
     tokio::spawn(async move {
         if became_ready.await.is_ok() {
             for address in listening {
                 tracing::info!(address, "serving traffic");
+            }
+        }
+    });
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!("SIGHUP: reading the configuration anew");
+            if let Some(waker) = &waker {
+                waker.notify_one();
             }
         }
     });

@@ -9,13 +9,15 @@ use std::process::ExitCode;
 
 use super::EXIT_FAILURE;
 use super::check::{FAULTY, checked};
-use crate::app::{self, Options};
+use crate::app::{self, Options, Source};
 use crate::config::Loaded;
 use crate::telemetry::logs;
 
 /// Runs the gateway. Exit 64: the configuration has faults; 1: it could not start.
 pub(super) fn run(files: &[PathBuf], environment: Vec<(String, String)>) -> ExitCode {
     let mut errors = std::io::stderr();
+    let (again, unchanged) = (files.to_vec(), environment.clone());
+    let source = Source::new(files, move || checked(&again, unchanged.clone()));
     let loaded = match checked(files, environment) {
         Ok(loaded) => loaded,
         Err(faults) => {
@@ -23,7 +25,7 @@ pub(super) fn run(files: &[PathBuf], environment: Vec<(String, String)>) -> Exit
             return ExitCode::from(FAULTY);
         }
     };
-    match start(loaded) {
+    match start(loaded, source) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(errors, "portcullis: {error:#}");
@@ -32,11 +34,12 @@ pub(super) fn run(files: &[PathBuf], environment: Vec<(String, String)>) -> Exit
     }
 }
 
-fn start(loaded: Loaded) -> anyhow::Result<()> {
+fn start(loaded: Loaded, source: Source) -> anyhow::Result<()> {
     let Loaded { settings, warnings } = loaded;
     logs::init(logs::DEFAULT_FILTER)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    app::runtime(1)?.block_on(app::serve(settings, Options::default()))
+    app::runtime(1)?
+        .block_on(app::serve(settings, Options { source: Some(source), ..Options::default() }))
 }

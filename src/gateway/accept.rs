@@ -93,25 +93,27 @@ pub(super) struct Edge<A> {
     pub(super) certificates: Option<Certificates>,
     pub(super) caps: Arc<Caps>,
     pub(super) recorder: Recorder,
-    /// True: take no more connections, close idle ones, let requests finish.
+    /// True: take no more connections.
+    pub(super) refusing: watch::Receiver<bool>,
+    /// True: close idle connections, let requests finish.
     pub(super) closing: watch::Receiver<bool>,
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
-    /// Accepts until the gateway closes. Gives out the connections that are still open then;
+    /// Accepts until the gateway stops. Gives out the connections that are still open then;
     /// whoever drops them ends them.
     pub(super) async fn accept(
         self: Arc<Self>,
         listener: Listening,
         manner: Manner,
     ) -> JoinSet<()> {
-        let mut closing = self.closing.clone();
+        let mut refusing = self.refusing.clone();
         let mut connections = JoinSet::new();
         let manner = Arc::new(manner);
         loop {
             let accepted = tokio::select! {
                 biased;
-                _ = closing.wait_for(|closing| *closing) => return connections,
+                _ = refusing.wait_for(|refusing| *refusing) => return connections,
                 Some(_) = connections.join_next() => continue,
                 accepted = listener.accept() => accepted,
             };

@@ -73,6 +73,7 @@ impl Gateway {
         mut stop: watch::Receiver<bool>,
     ) -> io::Result<Drained> {
         let Self { live, health, metrics, log, clock } = self;
+        let (refuse, refusing) = watch::channel(false);
         let (close, closing) = watch::channel(false);
         let (quiet, quieted) = watch::channel(false);
         let recorder = Recorder { metrics: Arc::clone(&metrics), log, clock };
@@ -80,9 +81,9 @@ impl Gateway {
         let Listeners { doors, certificates, .. } = listeners;
         let mut accepting = JoinSet::new();
         for worker in workers.handles() {
-            let (recorder, closing) = (recorder.clone(), closing.clone());
+            let (recorder, ends) = (recorder.clone(), (refusing.clone(), closing.clone()));
             // Of its own: connections to upstreams belong to the runtime that made them.
-            let edge = edge(&live, recorder, &caps, certificates.clone(), closing);
+            let edge = edge(&live, recorder, &caps, certificates.clone(), ends);
             for Door { socket, manner } in &doors {
                 let listening = {
                     let _entered = worker.enter();
@@ -104,13 +105,14 @@ impl Gateway {
         health.set_draining();
         let server = live.load().settings.server.clone();
         sleep(server.shutdown_delay.0).await;
-        close.send_replace(true);
-        // So do the loops: from here on the system refuses connections.
+        refuse.send_replace(true);
         drop(doors);
         let mut connections = Vec::new();
         while let Some(ended) = accepting.join_next().await {
             connections.extend(ended);
         }
+        // The loops have dropped their listeners: the system refuses connections by now.
+        close.send_replace(true);
         let drained = match timeout(server.drain_timeout.0, caps.emptied()).await {
             Ok(()) => Drained::Whole,
             Err(_) => Drained::Cut(caps.open()),
@@ -128,7 +130,7 @@ fn edge(
     recorder: Recorder,
     caps: &Arc<Caps>,
     certificates: Option<Certificates>,
-    closing: watch::Receiver<bool>,
+    (refusing, closing): (watch::Receiver<bool>, watch::Receiver<bool>),
 ) -> Arc<Edge<pingora::proxy::HttpProxy<Phases>>> {
     let configuration = ServerConf {
         threads: 1,
@@ -147,6 +149,7 @@ fn edge(
         certificates,
         caps: Arc::clone(caps),
         recorder,
+        refusing,
         closing,
     })
 }

@@ -154,6 +154,7 @@ impl Trial {
                 log: Arc::new(RequestLog::to(std::io::sink(), 16)),
                 clock: Clock::system(),
             },
+            refusing: closing.clone(),
             closing,
         });
         let accepting = tokio::spawn(edge.accept(Listening::Tcp(listener), Manner::default()));

@@ -33,7 +33,10 @@ mod gateway;
 
 #[cfg(test)]
 mod forward_auth;
+#[cfg(test)]
 mod gate;
+#[cfg(test)]
+mod reload;
 
 #[cfg(test)]
 mod identity;

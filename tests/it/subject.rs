@@ -98,7 +98,7 @@ impl Subject {
         let transport = capture.then_some(transport);
         let lines = Lines::default();
         let log = RequestLog::to(lines.clone(), 1024);
-        let options = Options { clock: clock.clone(), transport, log };
+        let options = Options { clock: clock.clone(), transport, log, source: None };
         let running = app::start_with(settings.clone(), options).await.unwrap();
         let address = running.address;
         let telemetry = running.telemetry.unwrap();

@@ -54,6 +54,7 @@ pub(super) struct Arrival {
     pub(super) since: Instant,
     reached: AtomicBool,
     abandoned: AtomicBool,
+    stream: AtomicBool,
     /// What the passage of the request rests on, and who is to be asked about it.
     grounds: Mutex<Option<(Arc<Live>, Grounds)>>,
     turn: Turn,
@@ -65,8 +66,20 @@ impl Arrival {
         let peer_text = origin.peer_text.clone();
         let (reached, abandoned) = (AtomicBool::new(false), AtomicBool::new(false));
         let (since, turn) = (Instant::now(), Turn::default());
-        let grounds = Mutex::new(None);
-        Self { peer, peer_text, local, scheme, at, since, reached, abandoned, grounds, turn }
+        let (stream, grounds) = (AtomicBool::new(false), Mutex::new(None));
+        Self {
+            peer,
+            peer_text,
+            local,
+            scheme,
+            at,
+            since,
+            reached,
+            abandoned,
+            stream,
+            grounds,
+            turn,
+        }
     }
 
     /// Of a request that nobody saw arrive: a stranger's.
@@ -87,6 +100,16 @@ impl Arrival {
     /// The request passes on these grounds; they are asked about while it lasts.
     pub(super) fn passes_on(&self, live: &Arc<Live>, grounds: Grounds) {
         *self.grounds.lock() = Some((Arc::clone(live), grounds));
+    }
+
+    /// Nobody knows when the answer ends.
+    pub(super) fn streams(&self) {
+        self.stream.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that is so.
+    pub(super) fn is_stream(&self) -> bool {
+        self.stream.load(Ordering::Relaxed)
     }
 
     /// Whether these grounds still hold; without any, they do.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Response, StatusCode, Version};
+use http::{Response, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -335,6 +335,9 @@ impl ProxyHttp for Phases {
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
         {
             return Ok(());
+        }
+        if !response.headers.contains_key(header::CONTENT_LENGTH) {
+            request.arrival.streams();
         }
         // From here on a body that is still unread ends the connection again.
         session.set_close_on_response_before_downstream_finish(true);

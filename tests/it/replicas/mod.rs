@@ -2,6 +2,7 @@
 
 mod ending;
 mod kinds;
+mod lasting;
 mod shared;
 mod throttles;
 mod trouble;

@@ -35,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "scripts"))
 
 from servers import Trouble, end_on_signals, free_ports, last_lines, stop  # noqa: E402
-from subject import ROOT, binary, merge, settings, to_toml  # noqa: E402
+from subject import binary, merge, settings, to_toml  # noqa: E402
 
 BASELINE = HERE / "results" / "instructions.json"
 SECRET = "a-secret-of-at-least-thirty-two-bytes"

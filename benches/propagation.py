@@ -8,11 +8,9 @@ printed and kept in benches/results/.
 """
 
 import argparse
-import datetime
 import http.client
 import json
 import os
-import platform
 import secrets
 import signal
 import statistics
@@ -27,8 +25,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "scripts"))
 
+from report import keep  # noqa: E402
 from servers import Postgres, Redis, Trouble, answers, end_on_signals, free_ports, stop, wait_until  # noqa: E402
-from subject import ROOT, Gateway, binary, merge, settings  # noqa: E402
+from subject import Gateway, binary, merge, settings  # noqa: E402
 
 NAME, PASSWORD = "ada", "correct-horse-battery"
 LONGEST = 10.0
@@ -243,15 +242,9 @@ def main():
         results["Redis dead, the tick of 1 s"] = with_redis_dead(world, max(count // 10, 10), place("dead-tick"), False)
         results["across a Redis restart, no LISTEN"] = across_a_redis_restart(world, max(count // 5, 30), place("restart"))
         results["after a restart of the replica"] = after_a_restart(world, 5)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    report = {"command": "benches/propagation.py --count " + str(count), "commit": commit, "machine": platform.machine(),
-              "cpus": os.cpu_count(), "load": os.getloadavg(), "results": results}
     for name, found in results.items():
         print(f"{name:38} {found}")
-    day = datetime.date.today().isoformat()
-    kept = ROOT / "benches" / "results" / f"{day}-{os.cpu_count()}cpu-{platform.machine()}"
-    kept.mkdir(parents=True, exist_ok=True)
-    (kept / "propagation.json").write_text(json.dumps(report, indent=2) + "\n")
+    keep("propagation", f"benches/propagation.py --count {count}", results)
     return 0
 
 

@@ -8,11 +8,7 @@ The result is printed and kept in benches/results/.
 """
 
 import argparse
-import datetime
 import hashlib
-import json
-import os
-import platform
 import signal
 import socket
 import sqlite3
@@ -27,8 +23,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "scripts"))
 
+from report import keep  # noqa: E402
 from servers import Trouble, end_on_signals, free_ports, stop  # noqa: E402
-from subject import ROOT, binary, settings, to_toml  # noqa: E402
+from subject import binary, settings, to_toml  # noqa: E402
 
 CONNECTIONS, BATCH = 8, 64
 
@@ -200,13 +197,7 @@ def main():
         print(name)
         for what, figure in found.items():
             print(f"    {what:28} {figure}")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    report = {"command": f"benches/scale.py --most {most}", "commit": commit, "machine": platform.machine(),
-              "cpus": os.cpu_count(), "load": os.getloadavg(), "results": results}
-    day = datetime.date.today().isoformat()
-    kept = ROOT / "benches" / "results" / f"{day}-{os.cpu_count()}cpu-{platform.machine()}"
-    kept.mkdir(parents=True, exist_ok=True)
-    (kept / "scale.json").write_text(json.dumps(report, indent=2) + "\n")
+    keep("scale", f"benches/scale.py --most {most}", results)
     return 0
 
 

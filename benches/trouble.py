@@ -9,11 +9,8 @@ none, none after 1.5 s, and 5 s. The result is printed and kept in benches/resul
 """
 
 import argparse
-import datetime
 import http.client
 import json
-import os
-import platform
 import signal
 import subprocess
 import sys
@@ -21,11 +18,11 @@ import tempfile
 import threading
 import time
 from http.server import ThreadingHTTPServer
-from pathlib import Path
 
 from propagation import NAME, PASSWORD, Echo, World, one_logout  # also finds scripts/
+from report import keep
 from servers import Postgres, Redis, Trouble, answers, end_on_signals, stop, wait_until
-from subject import ROOT, binary
+from subject import binary
 
 BOUND = 1.5  # seconds from a logout's answer to the last request that may pass
 PATIENCE = 20.0
@@ -177,13 +174,7 @@ def main():
         ]:
             results[name] = suffer(world, redis, seconds, cause, relieve, writes)
             print(f"{name:16} {results[name]}", flush=True)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    report = {"command": f"benches/trouble.py --seconds {seconds:g}", "commit": commit, "machine": platform.machine(),
-              "cpus": os.cpu_count(), "load": os.getloadavg(), "results": results}
-    day = datetime.date.today().isoformat()
-    kept = ROOT / "benches" / "results" / f"{day}-{os.cpu_count()}cpu-{platform.machine()}"
-    kept.mkdir(parents=True, exist_ok=True)
-    (kept / "trouble.json").write_text(json.dumps(report, indent=2) + "\n")
+    keep("trouble", f"benches/trouble.py --seconds {seconds:g}", results)
     return 0
 
 

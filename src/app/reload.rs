@@ -19,9 +19,9 @@ use tokio::time::sleep;
 
 use crate::accounts::Accounts;
 use crate::clock::Clock;
-use crate::config::{Faults, Limits, Loaded, Server, Settings};
+use crate::config::{Faults, IdentityHeaders, Limits, Loaded, Server, Settings, Tls};
 use crate::gate::{CorsPolicy, Gate};
-use crate::gateway::{Live, Upstreams};
+use crate::gateway::{self, Live, Upstreams};
 use crate::identity::{Authenticator, BasicAuthenticator, told_to_stop};
 use crate::telemetry::Metrics;
 
@@ -164,6 +164,11 @@ impl Reloader {
     }
 
     fn snapshot(&self, current: &Live, settings: &Arc<Settings>) -> anyhow::Result<Live> {
+        if let Some(tls) = &settings.server.tls {
+            // They are taken into use a moment later, by whoever watches them: now it is all or
+            // nothing.
+            gateway::try_certificates(tls)?;
+        }
         let authenticator = Arc::clone(&self.authenticator);
         let basic = BasicAuthenticator::new(
             settings,
@@ -201,7 +206,8 @@ impl Reloader {
 /// The settings in effect: the new ones where they can be changed, else the old.
 fn taken_over(old: &Settings, new: &Settings) -> Settings {
     let tls = match (&old.server.tls, &new.server.tls) {
-        (Some(_), Some(tls)) => Some(tls.clone()),
+        // How TLS is spoken was settled when the listeners were made.
+        (Some(old), Some(new)) => Some(Tls { min_version: old.min_version, ..new.clone() }),
         (tls, _) => tls.clone(),
     };
     Settings {
@@ -223,7 +229,11 @@ fn taken_over(old: &Settings, new: &Settings) -> Settings {
             hashing_wait: old.limits.hashing_wait,
             ..new.limits.clone()
         },
-        identity_headers: new.identity_headers.clone(),
+        identity_headers: IdentityHeaders {
+            // Read where records become identities.
+            unverified_email: old.identity_headers.unverified_email,
+            ..new.identity_headers.clone()
+        },
         cors: new.cors.clone(),
         upstreams: new.upstreams.clone(),
         routes: new.routes.clone(),
@@ -244,6 +254,7 @@ fn waiting(effective: &Settings, wanted: &Settings) -> Vec<&'static str> {
         ("mail", effective.mail != wanted.mail),
         ("tokens", effective.tokens != wanted.tokens),
         ("accounts", effective.accounts != wanted.accounts),
+        ("identity_headers", effective.identity_headers != wanted.identity_headers),
         ("limits", effective.limits != wanted.limits),
     ];
     sections.into_iter().filter(|(_, waits)| *waits).map(|(section, _)| section).collect()
@@ -268,8 +279,13 @@ mod tests {
         new.server.threads = 7;
         new.limits.throttling = !old.limits.throttling;
         new.tokens.jwt.access_lifetime = Period::seconds(7);
+        new.identity_headers.unverified_email = !old.identity_headers.unverified_email;
         let effective = taken_over(&old, &new);
-        assert_eq!(waiting(&effective, &new), ["server", "tokens", "limits"]);
+        assert_eq!(waiting(&effective, &new), ["server", "tokens", "identity_headers", "limits"]);
+        assert_eq!(
+            effective.identity_headers.unverified_email,
+            old.identity_headers.unverified_email
+        );
         assert_eq!((effective.server.threads, effective.limits.body_bytes), (0, 7));
         assert_eq!(effective.routes, new.routes);
     }

@@ -54,7 +54,7 @@ pub use health::{CheckOutcome, Health};
 pub use listen::{BindError, Listeners, bind};
 pub use live::{ErrorReply, Live, RejectionReply, Replies, ThrottledReply, UnavailableReply};
 pub use run::{Drained, Gateway};
-pub use tls::TlsError;
+pub use tls::{TlsError, try_certificates};
 pub use upstream::{UpstreamError, Upstreams};
 pub use workers::Workers;
 

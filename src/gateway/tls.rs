@@ -206,6 +206,11 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
+/// Whether all pairs can be used.
+pub fn try_certificates(tls: &Tls) -> Result<(), TlsError> {
+    Certificates::load(tls).map(drop)
+}
+
 impl Certificates {
     /// Reads all pairs.
     pub(super) fn load(tls: &Tls) -> Result<Self, TlsError> {

@@ -118,6 +118,19 @@ async fn a_file_with_a_fault_changes_nothing_and_shows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_is_swapped_counts_as_a_change() {
+    let app = App::plain().await;
+    let gateway = Reloaded::start(&leading_to(&app, "/old/")).await;
+    // As a mounted ConfigMap changes: the file's name leads to another folder.
+    let (next, link) =
+        (gateway.folder.path().join("next.toml"), gateway.folder.path().join("link"));
+    write(&next, &gateway.folder, &leading_to(&app, "/new/"));
+    std::os::unix::fs::symlink(&next, &link).unwrap();
+    std::fs::rename(&link, &gateway.file).unwrap();
+    gateway.until("/new/", 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_without_a_pause_lose_none_while_the_upstream_is_exchanged() {
     let (one, other) = (answering("one").await, answering("other").await);
     let gateway = Arc::new(Reloaded::start(&leading_to(&one, "/")).await);

@@ -62,12 +62,6 @@ impl Texts for Entry {
     }
 }
 
-impl Texts for Arc<Entry> {
-    fn bytes(&self) -> usize {
-        self.as_ref().bytes()
-    }
-}
-
 impl Entry {
     /// `epoch`: read before anything that the entry was made from.
     pub(super) fn new(

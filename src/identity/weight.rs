@@ -4,6 +4,7 @@
 //! of them take gigabytes. It must not know what is cached.
 
 use std::hash::Hash;
+use std::sync::Arc;
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -18,6 +19,12 @@ pub(super) type Weighed<K, V> = Cache<K, V, ByText>;
 pub(super) trait Texts {
     /// All of it, in bytes.
     fn bytes(&self) -> usize;
+}
+
+impl<T: Texts> Texts for Arc<T> {
+    fn bytes(&self) -> usize {
+        self.as_ref().bytes()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]

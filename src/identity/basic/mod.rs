@@ -80,7 +80,7 @@ struct Known {
     by: By,
 }
 
-impl Texts for Arc<Known> {
+impl Texts for Known {
     fn bytes(&self) -> usize {
         self.entry.bytes()
     }

@@ -37,6 +37,7 @@ mod sample;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
@@ -122,7 +123,8 @@ impl Gate {
             Admission::Pending(pending) => pending,
         };
         let mut reach = Reach::default();
-        let (presented, asking) = self.who_asks(pending.accepts(), claim, &mut reach).await;
+        let (presented, asking) =
+            self.who_asks(pending.accepts(), claim.headers, claim.peer, &mut reach).await;
         Judged { reach, ..pending.settle(presented, asking) }
     }
 
@@ -131,32 +133,33 @@ impl Gate {
     pub async fn still_holds(&self, grounds: &Grounds) -> bool {
         let (route, mut headers) = (grounds.route.get(), HeaderMap::with_capacity(1));
         headers.insert(AUTHORIZATION, grounds.authorization.clone());
-        let claim = grounds.claim(&headers);
-        let asking = self.who_asks(route.label().accepts, &claim, &mut Reach::default()).await.1;
+        let (accepts, reach) = (route.label().accepts, &mut Reach::default());
+        let asking = self.who_asks(accepts, &headers, grounds.peer, reach).await.1;
         route.rule.judge(asking).is_ok()
     }
 
     async fn who_asks(
         &self,
         accepts: Accepts,
-        claim: &Claim<'_>,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
         reach: &mut Reach,
     ) -> (Presented, Asking) {
         match accepts {
-            Accepts::Bearer => self.ask_for_token(claim, reach).await,
-            Accepts::Basic => match self.ask_for_name(claim, reach).await {
+            Accepts::Bearer => self.ask_for_token(headers, reach).await,
+            Accepts::Basic => match self.ask_for_name(headers, peer, reach).await {
                 Some(asking) => (Presented::Basic, asking),
                 None => (Presented::None, Asking::Nobody),
             },
-            Accepts::Both => match self.ask_for_name(claim, reach).await {
+            Accepts::Both => match self.ask_for_name(headers, peer, reach).await {
                 Some(asking) => (Presented::Basic, asking),
-                None => self.ask_for_token(claim, reach).await,
+                None => self.ask_for_token(headers, reach).await,
             },
         }
     }
 
-    async fn ask_for_token(&self, claim: &Claim<'_>, reach: &mut Reach) -> (Presented, Asking) {
-        match self.authenticator.claimed(claim.headers) {
+    async fn ask_for_token(&self, headers: &HeaderMap, reach: &mut Reach) -> (Presented, Asking) {
+        match self.authenticator.claimed(headers) {
             Err(rejection) => (Presented::None, Asking::Rejected(rejection)),
             Ok(None) => (Presented::None, Asking::Nobody),
             Ok(Some(credential)) => (presented(credential), self.ask(credential, reach).await),
@@ -164,21 +167,27 @@ impl Gate {
     }
 
     /// `None`: the request says nothing after `Basic`.
-    async fn ask_for_name(&self, claim: &Claim<'_>, reach: &mut Reach) -> Option<Asking> {
-        match identity::claimed_basic(claim.headers) {
+    async fn ask_for_name(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
+        reach: &mut Reach,
+    ) -> Option<Asking> {
+        match identity::claimed_basic(headers) {
             Err(rejection) => Some(Asking::Rejected(rejection)),
             Ok(None) => None,
-            Ok(Some(credential)) => Some(self.ask_basic(credential, claim, reach).await),
+            Ok(Some(credential)) => Some(
+                self.ask_basic(credential, self.rules.forwarder.client(peer, headers), reach).await,
+            ),
         }
     }
 
     async fn ask_basic(
         &self,
         credential: BasicCredential<'_>,
-        claim: &Claim<'_>,
+        client: Option<IpAddr>,
         reach: &mut Reach,
     ) -> Asking {
-        let client = self.rules.forwarder.client(claim.peer, claim.headers);
         match self.basic.identify(credential, client, reach).await {
             Ok(identity) => Asking::Proved(identity),
             Err(BasicError::Rejected(rejection)) => Asking::Rejected(rejection),

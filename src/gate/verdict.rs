@@ -131,16 +131,7 @@ pub struct Passage {
 pub struct Grounds {
     pub(super) route: RouteRef,
     pub(super) authorization: HeaderValue,
-    peer: Option<IpAddr>,
-}
-
-// === impl Grounds ===
-
-impl Grounds {
-    /// Only who asks is asked again: the path and the rest led to this route.
-    pub(super) fn claim<'a>(&self, headers: &'a HeaderMap) -> Claim<'a> {
-        Claim { method: &Method::GET, target: b"/", host: None, headers, peer: self.peer }
-    }
+    pub(super) peer: Option<IpAddr>,
 }
 
 // === impl Judged ===

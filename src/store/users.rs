@@ -266,16 +266,16 @@ pub(super) async fn lock(tx: &mut Tx, id: UserId) -> Result<Option<User>> {
 
 /// Kills everything issued to a locked user so far, and says so in the log. The logins of a
 /// deactivated account stay, dead by their generation: their tokens are told that the account
-/// is inactive, not that they never were.
+/// is inactive, not that they never were. The time never goes backwards, as replicas' clocks
+/// differ: it is all that ends tokens without `gen`.
 pub(super) async fn cut(
     tx: &mut Tx,
     id: UserId,
     reason: CutReason,
     at: Timestamp,
 ) -> Result<LogEntry> {
-    let raise =
-        sql("UPDATE users SET generation = generation + 1, version = version + 1, cut_at = $2 \
-         WHERE id = $1 RETURNING generation");
+    let raise = sql("UPDATE users SET generation = generation + 1, version = version + 1, \
+         cut_at = CASE WHEN cut_at > $2 THEN cut_at ELSE $2 END WHERE id = $1 RETURNING generation");
     let (generation,): (i64,) = tx.one(raise.bind(id).bind(at)).await?;
     if reason != CutReason::UserInactive {
         tx.execute(sql("DELETE FROM logins WHERE user_id = $1").bind(id)).await?;

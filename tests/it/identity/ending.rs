@@ -76,6 +76,33 @@ async fn tokens_without_a_generation_die_up_to_the_second_of_the_cut() {
 }
 
 #[tokio::test]
+async fn tokens_without_a_generation_stay_dead_when_a_second_cut_comes_by_a_slower_clock() {
+    let replica = Replica::alone(&django()).await;
+    let user = replica.user("ada").await;
+    let token = replica.issuer.pair(&user, None, replica.clock.now()).access;
+    replica.set_active(&user, false).await;
+    replica.clock.set(START.minus(Duration::from_secs(1)));
+    replica.set_active(&user, true).await;
+    replica.set_active(&user, false).await;
+    assert_eq!(rejection(replica.jwt(&token).await), Rejection::UserInactive);
+    replica.set_active(&user, true).await;
+    assert_eq!(rejection(replica.jwt(&token).await), blacklisted());
+}
+
+#[tokio::test]
+async fn tokens_without_a_generation_end_with_a_user_that_a_slower_clock_deletes() {
+    let replica = Replica::alone(&django()).await;
+    let user = replica.user("ada").await;
+    let token = replica.issuer.pair(&user, None, replica.clock.now()).access;
+    replica.jwt(&token).await.unwrap();
+    replica.clock.set(START.minus(Duration::from_secs(7)));
+    replica.delete(&user).await;
+    for _ in 0..2 {
+        assert_eq!(rejection(replica.jwt(&token).await), Rejection::UserNotFound);
+    }
+}
+
+#[tokio::test]
 async fn inactive_and_deleted_users_are_named_as_djoser_names_them() {
     for settings in [Settings::default(), django()] {
         let replica = Replica::alone(&settings).await;

@@ -60,6 +60,19 @@ async fn a_new_password_may_end_every_login(place: &Place) {
     assert_eq!(store.take_mail(9, Duration::from_secs(9), second(2)).await.unwrap().len(), 1);
 }
 
+async fn a_second_cut_by_a_slower_clock_does_not_take_the_first_back(place: &Place) {
+    let store = place.store().await;
+    let ada = register(&store, "ada", "").await.id;
+    let change = |new| PasswordChange { log_out: true, ..to(new) };
+    store.change_password(ada, change("new"), None, second(9)).await.unwrap().unwrap();
+    let (user, _) =
+        store.change_password(ada, change("newer"), None, second(7)).await.unwrap().unwrap();
+    assert_eq!((user.generation, user.cut_at), (2, Some(second(9))));
+    let (user, _) =
+        store.change_password(ada, change("newest"), None, second(11)).await.unwrap().unwrap();
+    assert_eq!((user.generation, user.cut_at), (3, Some(second(11))));
+}
+
 async fn a_link_to_a_former_address_sets_the_password_and_proves_nothing(place: &Place) {
     let store = place.store().await;
     let ada = register(&store, "ada", "new@example.org").await.id;
@@ -116,6 +129,7 @@ async fn a_hash_is_renewed_unless_the_password_changed(place: &Place) {
 on_each! {
     a_new_password_may_leave_logins_alone,
     a_new_password_may_end_every_login,
+    a_second_cut_by_a_slower_clock_does_not_take_the_first_back,
     a_link_to_a_former_address_sets_the_password_and_proves_nothing,
     a_password_is_changed_only_from_the_expected_one,
     a_link_used_twice_at_once_is_good_once,

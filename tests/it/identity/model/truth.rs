@@ -152,8 +152,10 @@ impl Truth {
         let (event, now, generations) =
             (self.happens(replica, true), self.second(), self.generations);
         self.users[user].cut = self.users[user].cut.max(Some(now));
+        // Whatever the times: there is no record any more that it could be good by.
+        let deleted = self.users[user].deleted;
         for token in self.tokens.iter_mut().filter(|token| token.user == user) {
-            if generations || token.kind == Kind::Opaque || token.issued <= now {
+            if generations || deleted || token.kind == Kind::Opaque || token.issued <= now {
                 token.ends.insert(event);
             } else {
                 token.unclear = true;
@@ -284,8 +286,8 @@ impl ReferenceStateMachine for Truth {
                 }
             }
             Step::Delete { replica, user } => {
-                state.cut(replica, user);
                 state.users[user].deleted = true;
+                state.cut(replica, user);
             }
             Step::Follow { replica } | Step::Crash { replica } => state.hear_all(replica),
             Step::Forward { seconds } => {

@@ -5,13 +5,13 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sqlx::ConnectOptions;
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
 };
+use sqlx::{ConnectOptions, Pool};
 
 use super::db::Db;
 use super::errors::{Result, StoreError};
@@ -64,10 +64,28 @@ async fn connect(
     folder: Option<Arc<TemporaryFolder>>,
 ) -> Result<Db> {
     // The writer first: a read-only connection can neither create the file nor switch to WAL.
-    let write = pool(1).connect_with(options.clone()).await?;
+    let write = connect_writer(options).await?;
     let read = pool(READERS).connect_lazy_with(options.clone().read_only(true));
     let file = OpenedFile::note(options.get_filename()).map_err(sqlx::Error::Io)?;
     Ok(Db::Sqlite { read, write, file: Arc::new(file), folder })
+}
+
+/// Waits for a replica that migrates, as migrations wait for each other.
+async fn connect_writer(options: &SqliteConnectOptions) -> Result<Pool<Sqlite>> {
+    let began = Instant::now();
+    loop {
+        match pool(1).connect_with(options.clone()).await {
+            // It waited for as long as the database's own time limit is.
+            Err(error) if is_busy(&error) && began.elapsed() < MIGRATION_BUSY_TIMEOUT => {}
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+/// `SQLITE_BUSY`, with or without more about it in the higher bits.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse().ok());
+    code.is_some_and(|code: u32| code & 0xff == 5)
 }
 
 fn pool(connections: u32) -> PoolOptions<Sqlite> {
@@ -105,6 +123,22 @@ fn parse(url: &str, durability: Durability) -> Result<SqliteConnectOptions> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_another_replica_migrates_for_long_is_opened_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("portcullis.db").display());
+        drop(open(&url).await.unwrap());
+        let mut other = connect_to_migrate(&url).await.unwrap();
+        // Not even readers get in, whatever the journal mode.
+        sqlx::query("PRAGMA locking_mode = EXCLUSIVE").execute(&mut other).await.unwrap();
+        sqlx::query("CREATE TABLE held (a)").execute(&mut other).await.unwrap();
+        let opening = tokio::spawn(async move { open(&url).await.map(drop) });
+        tokio::time::sleep(BUSY_TIMEOUT * 2).await;
+        assert!(!opening.is_finished());
+        sqlx::Connection::close(other).await.unwrap();
+        opening.await.unwrap().unwrap();
+    }
 
     #[test]
     fn a_url_names_a_file() {

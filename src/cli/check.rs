@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::config::{self, Endpoint, Fault, Faults, Loaded, SecretText, Settings};
+use crate::config::{self, Endpoint, Fault, Faults, Loaded, SecretText, ServerAddress, Settings};
 use crate::mail::{self, TemplateFault};
 
 /// The exit code for a configuration with faults: `EX_USAGE` of sysexits.h.
@@ -104,6 +104,7 @@ pub fn targets(settings: &Settings) -> Vec<Target> {
     }
     for upstream in &settings.upstreams {
         let servers = upstream.servers.iter().filter_map(|server| server.parse().ok());
+        let servers = servers.map(|server: ServerAddress| server.endpoint);
         targets
             .extend(servers.map(|server| Target::Upstream { name: upstream.name.clone(), server }));
     }
@@ -171,7 +172,8 @@ mod tests {
         settings.mail.url = "smtp://mail.example".into();
         settings.upstreams = vec![config::Upstream {
             name: "app".to_owned(),
-            servers: vec!["unix:/run/app.sock".to_owned()],
+            servers: vec!["unix:/run/app.sock weight=2".to_owned()],
+            ..config::Upstream::default()
         }];
         assert_eq!(
             targets(&settings)[1..],

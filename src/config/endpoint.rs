@@ -41,6 +41,36 @@ pub enum EndpointError {
     /// `unix:` without an absolute path.
     #[error("no absolute path after `unix:`")]
     Socket,
+    /// Something else behind it than a share.
+    #[error("behind the address there is something else than weight=1 to weight=100")]
+    Weight,
+}
+
+/// A server and its share: `host:port weight=3`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServerAddress {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// Its share among others, 1 to 100.
+    pub weight: u32,
+}
+
+impl FromStr for ServerAddress {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        let (address, weight) = match text.split_once(' ') {
+            None => (text, 1),
+            Some((address, rest)) => {
+                let digits = rest.trim_start().strip_prefix("weight=");
+                let digits = digits.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+                let weight = digits.and_then(|text| text.parse().ok());
+                let weight = weight.filter(|weight| (1..=100).contains(weight));
+                (address, weight.ok_or(EndpointError::Weight)?)
+            }
+        };
+        Ok(Self { endpoint: address.parse()?, weight })
+    }
 }
 
 impl FromStr for Endpoint {
@@ -150,6 +180,25 @@ mod tests {
         for text in ["127.0.0.1:3000", "[::1]:3000", "https://app:443", "unix:/run/app.sock"] {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_server_may_have_a_share() {
+        let weight = |text: &str| text.parse::<ServerAddress>().map(|server| server.weight);
+        assert_eq!(weight("app:80"), Ok(1));
+        assert_eq!(weight("app:80 weight=3"), Ok(3));
+        assert_eq!(weight("unix:/run/app.sock  weight=100"), Ok(100));
+        for text in [
+            "app:80 weight=0",
+            "app:80 weight=101",
+            "app:80 weight=+3",
+            "app:80 weight=",
+            "app:80 3",
+            "app:80 weight=3 backup",
+        ] {
+            assert_eq!(weight(text), Err(EndpointError::Weight), "{text}");
+        }
+        assert_eq!(weight("app weight=3"), Err(EndpointError::Port));
     }
 
     #[test]

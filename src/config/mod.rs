@@ -36,21 +36,25 @@ mod fault;
 
 mod endpoint;
 
+mod header_line;
+
 mod pages;
 
 mod example;
 
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, ServerAddress};
 pub use example::example;
 pub use fault::{Fault, Faults, Warning};
+pub use header_line::HeaderLine;
 pub use load::{Loaded, load};
 pub use pages::LinkPage;
 
 pub use sections::{
-    Access, Accounts, Argon2, Cache, Compatibility, Cors, Database, IdentityHeaders, JwtTokens,
-    Limits, ListenAddress, Listener, Mail, OpaqueScope, OpaqueTokens, Pool, Preset, Redis,
-    Registration, Revocation, Route, Scheme, Server, Settings, Tls, TlsCertificate, TlsVersion,
-    Tokens, TrustedIssuer, TrustedUsers, UnderscoreHeaders, Upstream,
+    Access, Accounts, Argon2, Balance, Cache, Compatibility, Cors, Database, Ejection, HealthCheck,
+    IdentityHeaders, JwtTokens, Limits, ListenAddress, Listener, Mail, OpaqueScope, OpaqueTokens,
+    Pool, Preset, Protocol, Redis, Registration, Revocation, Route, Scheme, Server, Settings, Tls,
+    TlsCertificate, TlsVersion, Tokens, TrustedIssuer, TrustedUsers, UnderscoreHeaders, Upstream,
+    UpstreamTls,
 };
 pub use shape::schema;
 pub use values::{Lifetime, Period, Rate, SecretText};

@@ -20,10 +20,6 @@ const PLANNED: &[(&str, &str)] = &[
         "tokens.jwt.jwk_url",
         "not used: for others' tokens write jwks_url under [[tokens.jwt.trusted]]",
     ),
-    (
-        "identity_headers.assertion",
-        "the assertion is not built yet: the header is removed from requests and not sent",
-    ),
 ];
 
 /// Warns of each such setting that was changed.
@@ -65,12 +61,12 @@ mod tests {
         assert_eq!(report.finish(), Ok(Vec::new()));
 
         let mut settings = Settings::default();
-        settings.identity_headers.assertion = "X-Proof".into();
+        settings.tokens.jwt.user_id_field = "username".into();
         settings.tokens.jwt.jwk_url = "https://sso.example".into();
         let mut report = Report::default();
         warn(&settings, &mut report);
         let warnings = report.finish().unwrap();
         let keys: Vec<_> = warnings.iter().map(|warning| warning.key.as_str()).collect();
-        assert_eq!(keys, ["tokens.jwt.jwk_url", "identity_headers.assertion"]);
+        assert_eq!(keys, ["tokens.jwt.user_id_field", "tokens.jwt.jwk_url"]);
     }
 }

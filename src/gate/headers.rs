@@ -105,6 +105,7 @@ impl HeaderRules {
     pub(super) fn identity_answer<'a>(
         &'a self,
         identity: Option<&Identity>,
+        assertion: Option<&HeaderValue>,
     ) -> impl Iterator<Item = (&'a HeaderName, HeaderValue)> {
         let values = identity.map(|identity| &identity.values);
         [
@@ -112,9 +113,15 @@ impl HeaderRules {
             (self.user_id.as_ref(), values.map(|values| values.user_id.clone())),
             (self.email.as_ref(), values.and_then(|values| values.email.clone())),
             (self.groups.as_ref(), values.and_then(|values| values.groups.clone())),
+            (self.assertion.as_ref(), assertion.cloned()),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name?, value.unwrap_or(HeaderValue::from_static("")))))
+    }
+
+    /// The name in which a signed word is sent.
+    pub(super) fn assertion(&self) -> Option<&HeaderName> {
+        self.assertion.as_ref()
     }
 
     /// The headers that tell an upstream who asks.

@@ -22,6 +22,7 @@ mod routes;
 
 mod access;
 
+mod changes;
 mod headers;
 mod names;
 mod well_known;
@@ -43,10 +44,11 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+pub use self::changes::HeaderChanges;
 pub use self::cors::CorsPolicy;
 pub use self::forwarded::{
-    Arrival, Forwarder, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO,
-    X_REAL_IP, X_REQUEST_ID, address_value, client_address,
+    Arrival, Forwarder, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PREFIX,
+    X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, address_value, client_address,
 };
 pub use self::headers::Strip;
 pub use self::host::Authority;
@@ -61,7 +63,7 @@ use self::rules::{Admission, Rules};
 use self::verdict::Forwards;
 use crate::config::Settings;
 use crate::identity::{
-    self, Authenticator, BasicAuthenticator, BasicCredential, BasicError, Credential,
+    self, Assertions, Authenticator, BasicAuthenticator, BasicCredential, BasicError, Credential,
     IdentifyError, Reach,
 };
 
@@ -89,6 +91,8 @@ pub struct Gate {
     rules: Arc<Rules>,
     authenticator: Arc<Authenticator>,
     basic: BasicAuthenticator,
+    /// `None`: nobody asks for proof.
+    assertions: Option<Assertions>,
 }
 
 impl Gate {
@@ -98,7 +102,9 @@ impl Gate {
         authenticator: Arc<Authenticator>,
         basic: BasicAuthenticator,
     ) -> Result<Self, BuildError> {
-        Ok(Self { rules: Arc::new(Rules::new(settings)?), authenticator, basic })
+        let assertions = (!settings.identity_headers.assertion.is_empty())
+            .then(|| authenticator.assertions(&settings.tokens.jwt));
+        Ok(Self { rules: Arc::new(Rules::new(settings)?), authenticator, basic, assertions })
     }
 
     /// Judges a request. No I/O unless a credential is seen for the first time.
@@ -114,7 +120,7 @@ impl Gate {
 
     /// Our names with empty values, for what passes without an identity.
     pub fn nobody_answer(&self) -> impl Iterator<Item = (&HeaderName, HeaderValue)> {
-        self.rules.headers.identity_answer(None)
+        self.rules.headers.identity_answer(None, None)
     }
 
     async fn decide(&self, claim: &Claim<'_>, forwards: Forwards) -> Judged {
@@ -125,7 +131,13 @@ impl Gate {
         let mut reach = Reach::default();
         let (presented, asking) =
             self.who_asks(pending.accepts(), claim.headers, claim.peer, &mut reach).await;
-        Judged { reach, ..pending.settle(presented, asking) }
+        let mut judged = Judged { reach, ..pending.settle(presented, asking) };
+        if let (Some(assertions), Verdict::Forward(passage)) =
+            (&self.assertions, &mut judged.verdict)
+        {
+            passage.vouch(assertions);
+        }
+        judged
     }
 
     /// Whether a passage that was given would be given again: its credential is still good, and

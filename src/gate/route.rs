@@ -4,9 +4,11 @@
 //! whom it lets through and where it leads.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::BuildError;
 use super::access::Rule;
+use super::changes::{HeaderChanges, Prefix};
 use crate::config::{self, Access, Scheme};
 
 /// A route's stable name for logs and metrics.
@@ -41,6 +43,14 @@ pub struct Route {
     /// None where it leads nowhere, or only others forward.
     pub(super) upstream: Option<Arc<str>>,
     pub(super) forward_credential: bool,
+    /// Not seen by the upstream.
+    pub(super) prefix: Option<Prefix>,
+    pub(super) request_changes: HeaderChanges,
+    pub(super) response_changes: HeaderChanges,
+    /// In place of `limits.body_bytes`.
+    pub(super) body_bytes: Option<u64>,
+    /// In place of `limits.upstream_read_timeout`.
+    pub(super) upstream_read_timeout: Option<Duration>,
 }
 
 impl Route {
@@ -51,11 +61,23 @@ impl Route {
             .ok_or_else(|| fault("groups need an identity"))?;
         let accepts = Accepts::of(&route.credentials)
             .ok_or_else(|| fault("the route takes no credentials at all"))?;
+        let prefix = match route.strip_prefix.as_str() {
+            "" => None,
+            text => Some(Prefix::new(text).ok_or_else(|| fault("a prefix that is none"))?),
+        };
+        let changes = |set: &[String], removed: &[String]| {
+            HeaderChanges::new(set, removed).ok_or_else(|| fault("a header that is none"))
+        };
         Ok(Self {
             label: RouteLabel { name: label(route), index, access: route.access, accepts },
             rule,
             upstream: route.upstream.as_deref().map(Arc::from),
             forward_credential: route.forward_credential,
+            prefix,
+            request_changes: changes(&route.set_request_headers, &route.remove_request_headers)?,
+            response_changes: changes(&route.set_response_headers, &route.remove_response_headers)?,
+            body_bytes: route.body_bytes,
+            upstream_read_timeout: route.upstream_read_timeout.map(|time| time.0),
         })
     }
 

@@ -221,14 +221,10 @@ mod tests {
     fn route(path: &str) -> config::Route {
         config::Route {
             path: path.into(),
-            hosts: vec![],
-            methods: vec![],
             access: Access::Authenticated,
-            credentials: vec![config::Scheme::Bearer],
-            groups: vec![],
             upstream: Some("app".into()),
-            forward_credential: false,
             origin: "portcullis.toml:1:1".into(),
+            ..config::Route::default()
         }
     }
 

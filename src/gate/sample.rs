@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use crate::config::{IdentityHeaders, Preset};
-use crate::identity::{CredentialKind, HeaderValues, Identity, Subject};
+use crate::identity::{Asserted, CredentialKind, HeaderValues, Identity, Subject};
 use crate::model::UserId;
 
 /// The default names, but for one of the operator's own.
@@ -66,5 +66,6 @@ fn build(name: &str, groups: &[&str], rank: Rank) -> Identity {
             email: None,
             groups: (!groups.is_empty()).then(|| value(&groups.join(","))),
         },
+        asserted: Asserted::default(),
     }
 }

@@ -14,20 +14,16 @@ use super::rules::{Admission, Rules};
 use super::sample::{identity, identity_headers, staff};
 use super::verdict::Forwards;
 use super::{Claim, Judged, Local, Passage, Presented, Refusal, Verdict};
-use crate::config::{Access, Route, Scheme, UnderscoreHeaders};
+use crate::config::{Access, Route, UnderscoreHeaders};
 use crate::identity::{JwtFault, Rejection};
 
 fn route(path: &str, access: Access) -> Route {
     Route {
         path: path.into(),
-        hosts: vec![],
-        methods: vec![],
         access,
-        groups: vec![],
         upstream: (access != Access::Deny).then(|| "app".into()),
-        forward_credential: false,
-        credentials: vec![Scheme::Bearer],
         origin: "portcullis.toml:1:1".into(),
+        ..Route::default()
     }
 }
 

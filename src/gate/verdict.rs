@@ -11,11 +11,14 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::changes::HeaderChanges;
 use super::headers::{Circumstances, Strip};
 use super::route::{Route, RouteLabel};
 use super::rules::Rules;
 use crate::config::Access;
-use crate::identity::{BasicFault, CredentialKind, Identity, JwtFault, Reach, Rejection};
+use crate::identity::{
+    Assertions, BasicFault, CredentialKind, Identity, JwtFault, Reach, Rejection,
+};
 
 /// A request as it came in, before anything is believed.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +126,8 @@ pub struct Passage {
     target: String,
     rewritten: bool,
     identity: Option<Arc<Identity>>,
+    /// Signed about the identity, for this upstream.
+    assertion: Option<HeaderValue>,
     circumstances: Circumstances,
 }
 
@@ -254,7 +259,7 @@ impl RouteRef {
 // === impl Passage ===
 
 impl Passage {
-    /// `None` if we are to forward it and the route leads nowhere.
+    /// `None` if we are to forward it and the route leads nowhere. `target`: what the rules saw.
     pub(super) fn new(
         route: RouteRef,
         target: String,
@@ -267,11 +272,21 @@ impl Passage {
         if upstream.is_none() && forwards == Forwards::Us {
             return None;
         }
+        let (target, rewritten) = match &route.get().prefix {
+            Some(prefix) => (prefix.strip(&target)?, true),
+            None => (target, rewritten),
+        };
         let label = route.get().label();
         let keeps_authorization =
             label.access == Access::Anonymous || route.get().forward_credential;
         let circumstances = Circumstances { trusted_peer, keeps_authorization };
-        Some(Self { route, upstream, target, rewritten, identity, circumstances })
+        Some(Self { route, upstream, target, rewritten, identity, assertion: None, circumstances })
+    }
+
+    /// Has it signed who asks; for nobody else than the upstream.
+    pub(super) fn vouch(&mut self, assertions: &Assertions) {
+        let about = self.identity.as_ref().zip(self.upstream.as_ref());
+        self.assertion = about.map(|(identity, upstream)| assertions.of(identity, upstream));
     }
 
     /// The name of the upstream; always there on a request that we forward.
@@ -280,7 +295,8 @@ impl Passage {
         self.upstream.as_deref()
     }
 
-    /// The one target (path and query) that the rules saw and the upstream will see.
+    /// The one target (path and query) that the rules saw and the upstream will see, but for
+    /// the route's `strip_prefix`.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
@@ -303,6 +319,36 @@ impl Passage {
     #[must_use]
     pub fn route(&self) -> &RouteLabel {
         self.route.get().label()
+    }
+
+    /// What was taken off the path (`strip_prefix`).
+    #[must_use]
+    pub fn prefix(&self) -> Option<&HeaderValue> {
+        self.route.get().prefix.as_ref().map(|prefix| &prefix.value)
+    }
+
+    /// What the route changes in the request's head.
+    #[must_use]
+    pub fn request_changes(&self) -> &HeaderChanges {
+        &self.route.get().request_changes
+    }
+
+    /// What the route changes in the answer's head.
+    #[must_use]
+    pub fn response_changes(&self) -> &HeaderChanges {
+        &self.route.get().response_changes
+    }
+
+    /// Bytes of a body, if the route has a bound of its own; 0: none.
+    #[must_use]
+    pub fn body_bytes(&self) -> Option<u64> {
+        self.route.get().body_bytes
+    }
+
+    /// How long the upstream may pause, if the route has a bound of its own.
+    #[must_use]
+    pub fn upstream_read_timeout(&self) -> Option<Duration> {
+        self.route.get().upstream_read_timeout
     }
 
     /// What it rests on; `None` where nobody's credential counted. `claim`: what it was given for.
@@ -335,12 +381,14 @@ impl Passage {
     /// Every name in which we tell who asks, with its value, or an empty one: for a proxy that
     /// writes them over what the client sent, and must not leave any of that standing.
     pub fn identity_answer(&self) -> impl Iterator<Item = (&HeaderName, HeaderValue)> {
-        self.route.rules.headers.identity_answer(self.identity.as_deref())
+        let headers = &self.route.rules.headers;
+        headers.identity_answer(self.identity.as_deref(), self.assertion.as_ref())
     }
 
     /// The identity headers, to be written last.
     pub fn identity_headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         let headers = &self.route.rules.headers;
-        self.identity.iter().flat_map(|identity| headers.identity_headers(identity))
+        let identity = self.identity.iter().flat_map(|identity| headers.identity_headers(identity));
+        identity.chain(headers.assertion().zip(self.assertion.as_ref()))
     }
 }

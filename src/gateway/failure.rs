@@ -40,6 +40,16 @@ pub(super) const NO_UPSTREAM: Failure = Failure::new(
     "No server of the application is known at present.",
     "upstream_unavailable",
 );
+pub(super) const UPSTREAM_FULL: Failure = Failure::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "The application has as many requests as it may have at a time.",
+    "upstream_overloaded",
+);
+pub(super) const NO_UPGRADE: Failure = Failure::new(
+    StatusCode::NOT_IMPLEMENTED,
+    "The application does not speak the protocol that was asked for.",
+    "upgrade_not_supported",
+);
 const UPSTREAM_FAILED: Failure = Failure::new(
     StatusCode::BAD_GATEWAY,
     "The application could not be reached or gave no valid answer.",
@@ -80,6 +90,17 @@ pub(super) fn failure_of(error: &Error) -> Option<Failure> {
         (ErrorSource::Downstream, _) => Some(BAD_REQUEST),
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(INTERNAL),
     }
+}
+
+/// Whether an upstream's connection was lost under a request, so that nobody knows how far it
+/// got. A server that is only slow is not asked again, nor is another one.
+pub(super) fn is_lost(error: &Error) -> bool {
+    use ErrorType as E;
+    *error.esource() == ErrorSource::Upstream
+        && matches!(
+            error.etype(),
+            E::ConnectionClosed | E::ReadError | E::WriteError | E::H2Error | E::InvalidH2
+        )
 }
 
 #[cfg(test)]

@@ -10,13 +10,13 @@ use http::{HeaderName, HeaderValue, Request, Version, header};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType};
 
-use crate::gate::{Arrival, Forwarder, Passage, Strip, X_REQUEST_ID};
+use crate::gate::{Arrival, Forwarder, Passage, Strip, X_FORWARDED_PREFIX, X_REQUEST_ID};
 
-/// Headers that are written at most: five of the forwarder, the request's id, four of identity.
+/// Headers that are mostly written: five of the forwarder, the request's id, four of identity.
 const WRITTEN: usize = 10;
 
-/// Turns the client's head into the upstream's. `spoofed` is told each identity header that a
-/// client tried to set.
+/// Turns the client's head into the upstream's. `host`: in place of the client's. `spoofed` is
+/// told each identity header that a client tried to set.
 ///
 /// The names go out in one spelling, not in the client's: Pingora would keep a second map for
 /// that, and allocate twice for each header that is written.
@@ -26,6 +26,7 @@ pub(super) fn write(
     forwarder: &Forwarder,
     arrival: &Arrival<'_>,
     request_id: &HeaderValue,
+    host: Option<&HeaderValue>,
     mut spoofed: impl FnMut(&str),
 ) -> pingora::Result<()> {
     let ends_stream = request.send_end_stream();
@@ -56,6 +57,24 @@ pub(super) fn write(
         headers.insert(name, value);
     }
     headers.insert(X_REQUEST_ID, request_id.clone());
+    if let Some(prefix) = passage.prefix() {
+        // What an outer proxy took off comes before it.
+        let whole = match headers.get(X_FORWARDED_PREFIX) {
+            Some(outer) => HeaderValue::from_bytes(&[outer.as_bytes(), prefix.as_bytes()].concat()),
+            None => Ok(prefix.clone()),
+        };
+        headers.insert(X_FORWARDED_PREFIX, whole.unwrap_or_else(|_| prefix.clone()));
+    }
+    let changes = passage.request_changes();
+    for name in &changes.removed {
+        headers.remove(name);
+    }
+    for (name, value) in &changes.set {
+        headers.insert(name.clone(), value.clone());
+    }
+    if let Some(host) = host {
+        headers.insert(header::HOST, host.clone());
+    }
 
     // Last, and replacing: no other header can stand beside them under the same name.
     for (name, value) in passage.identity_headers() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-use super::upstream::Upstreams;
+use super::upstreams::Upstreams;
 use crate::config::Settings;
 use crate::gate::{CorsPolicy, Gate};
 use crate::identity::Rejection;

@@ -2,7 +2,7 @@
 //!
 //! A connection is accepted, with or without TLS (`accept`, `tls`), each request's head is read
 //! as a whole (`http1`, `http2`) and vetted (`vet`, `vet_h2`) before Pingora acts on it, the phases (`phases`) ask the gate, and what has
-//! a passage is forwarded (`forward`, `upstream`). What the gateway answers itself goes to
+//! a passage is forwarded (`forward`, `upstreams`). What the gateway answers itself goes to
 //! the API's router in process (`local`). It must not know how the gate decides, how a
 //! credential is proved, or what the bodies of refusals look like.
 
@@ -44,7 +44,7 @@ mod failure;
 mod forward;
 mod forward_auth;
 mod returned;
-mod upstream;
+mod upstreams;
 
 mod health;
 mod probes;
@@ -55,7 +55,7 @@ pub use listen::{BindError, Listeners, bind};
 pub use live::{ErrorReply, Live, RejectionReply, Replies, ThrottledReply, UnavailableReply};
 pub use run::{Drained, Gateway};
 pub use tls::{TlsError, try_certificates};
-pub use upstream::{UpstreamError, Upstreams};
+pub use upstreams::{UpstreamError, Upstreams};
 pub use workers::Workers;
 
 #[cfg(test)]

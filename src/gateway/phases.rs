@@ -12,12 +12,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Response, StatusCode, Version, header};
+use http::{HeaderValue, Response, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -25,8 +25,8 @@ use super::arrival::Arrival;
 use super::body;
 use super::decision::{self, Outcome};
 use super::failure::{
-    BODY_TOO_LARGE, Failure, INTERNAL, NO_UPSTREAM, OWN_NO_UPSTREAM, OWN_TOO_LARGE, OWN_TOO_SLOW,
-    failure_of,
+    BODY_TOO_LARGE, Failure, INTERNAL, NO_UPGRADE, NO_UPSTREAM, OWN_NO_UPSTREAM, OWN_TOO_LARGE,
+    OWN_TOO_SLOW, UPSTREAM_FULL, failure_of, is_lost,
 };
 use super::forward;
 use super::live::Live;
@@ -35,10 +35,7 @@ use super::record::Recorder;
 use super::request::{Request, arrival, host_of, make_up_for_host};
 use super::respond::{self, After};
 use super::returned;
-use crate::gate::{Claim, Judged, Refusal, Verdict, X_REQUEST_ID};
-
-/// Attempts to connect beyond the first, each to another server.
-pub(super) const RETRIES: usize = 2;
+use crate::gate::{Claim, Judged, Passage, Refusal, Verdict, X_REQUEST_ID};
 
 /// What may be read of a body that nobody wants, so that its connection can be kept.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
@@ -88,16 +85,21 @@ impl Phases {
         respond::send(session, answer, request.name(), after).await
     }
 
-    /// What stands in the way of a request that has a passage.
-    fn hindrance(session: &Session, request: &Request) -> Option<Failure> {
-        let limit = request.live.settings.limits.body_bytes;
-        if request.upstream.is_none() {
-            Some(NO_UPSTREAM)
-        } else if limit > 0 && body::promised(session).is_some_and(|length| length > limit) {
-            Some(BODY_TOO_LARGE)
-        } else {
-            None
+    /// Finds the way to the upstream of a request that has a passage, or what stands in it.
+    fn find_way(session: &Session, request: &mut Request) -> Result<(), Failure> {
+        let name = request.passage().and_then(Passage::upstream);
+        let upstream = name.and_then(|name| request.live.upstreams.get(name)).cloned();
+        let upstream = upstream.ok_or(NO_UPSTREAM)?;
+        let limit = request.body_bytes();
+        if limit > 0 && body::promised(session).is_some_and(|length| length > limit) {
+            return Err(BODY_TOO_LARGE);
         }
+        if session.is_upgrade_req() && !upstream.can_upgrade() {
+            return Err(NO_UPGRADE);
+        }
+        request.admitted = Some(upstream.admit().ok_or(UPSTREAM_FULL)?);
+        request.upstream = Some(upstream);
+        Ok(())
     }
 
     /// Prepares the session for being forwarded.
@@ -183,10 +185,8 @@ impl ProxyHttp for Phases {
         request.outcome = Outcome::of(&judged);
         let judged = request.judged.insert(judged);
         match &judged.verdict {
-            Verdict::Forward(passage) => {
-                request.upstream =
-                    passage.upstream().and_then(|name| live.upstreams.get(name)).cloned();
-                if let Some(failure) = Self::hindrance(session, request) {
+            Verdict::Forward(_) => {
+                if let Err(failure) = Self::find_way(session, request) {
                     self.fail(session, request, failure).await?;
                     return Ok(true);
                 }
@@ -215,13 +215,19 @@ impl ProxyHttp for Phases {
         session: &mut Session,
         request: &mut Request,
     ) -> Result<Box<HttpPeer>> {
-        let picked = request.upstream.as_ref().and_then(|upstream| upstream.pick(&request.tried));
-        let Some(peer) = picked else { return Err(Error::new(OWN_NO_UPSTREAM)) };
-        let mut http = Box::new(peer.http.clone());
+        let who = request.affinity();
+        let picked =
+            request.upstream.as_ref().and_then(|upstream| upstream.pick(&request.tried, who));
+        let Some(picked) = picked else { return Err(Error::new(OWN_NO_UPSTREAM)) };
+        let mut http = Box::new(picked.peer().http.clone());
+        if let Some(time) = request.passage().and_then(Passage::upstream_read_timeout) {
+            http.options.read_timeout = Some(time);
+        }
         if session.is_upgrade_req() {
             http.options.read_timeout = Some(request.live.settings.limits.websocket_idle_timeout.0);
+            http.options.set_http_version(1, 1);
         }
-        request.peer = Some(peer);
+        request.peer = Some(picked);
         Ok(http)
     }
 
@@ -232,18 +238,37 @@ impl ProxyHttp for Phases {
         request: &mut Request,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        request.tried.extend(request.peer.take());
-        let has_other =
-            request.upstream.as_ref().is_some_and(|upstream| upstream.has_other(&request.tried));
+        request.peer_failed();
         // Nothing was sent, so the method does not matter.
-        let is_retried = has_other && request.tried.len() <= RETRIES;
-        error.set_retry(is_retried);
-        if let Some(upstream) = &request.upstream {
-            if is_retried {
-                self.recorder.metrics.upstream_retried(&upstream.name);
-            } else if !has_other {
-                upstream.note(false, &self.recorder.metrics);
-            }
+        let upstream = request.upstream.as_ref();
+        error.set_retry(upstream.is_some_and(|upstream| upstream.may_repeat(&request.tried)));
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        request: &mut Request,
+        client_reused: bool,
+    ) -> Box<Error> {
+        let can_repeat = session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated();
+        if can_repeat {
+            // A kept connection that the server had closed meanwhile.
+            error.retry.decide_reuse(client_reused);
+        } else {
+            error.set_retry(false);
+        }
+        let is_answered = request.sent.is_none();
+        if is_answered || error.retry() || *error.esource() != ErrorSource::Upstream {
+            return error;
+        }
+        request.peer_failed();
+        let upstream = request.upstream.as_ref();
+        if can_repeat && is_lost(&error) {
+            error.set_retry(upstream.is_some_and(|upstream| upstream.may_repeat(&request.tried)));
         }
         error
     }
@@ -267,6 +292,7 @@ impl ProxyHttp for Phases {
             request.live.gate.forwarder(),
             &arrival,
             &request.id,
+            request.peer.as_ref().and_then(|picked| picked.peer().host.as_ref()),
             |name| metrics.spoofed_header(name),
         )?;
         request.sent = Some(Instant::now());
@@ -287,7 +313,7 @@ impl ProxyHttp for Phases {
             request.arrival.is_heard_out();
         }
         let read = session.body_bytes_read() as u64;
-        let limit = request.live.settings.limits.body_bytes;
+        let limit = request.body_bytes();
         if limit > 0 && read > limit {
             return Err(Error::new_down(OWN_TOO_LARGE));
         }
@@ -318,11 +344,16 @@ impl ProxyHttp for Phases {
             }
         }
         if let Some((upstream, sent)) = request.upstream.as_ref().zip(request.sent.take()) {
-            upstream.durations.observe(sent.elapsed().as_secs_f64());
-            upstream.note(true, &self.recorder.metrics);
+            upstream.metrics.durations.observe(sent.elapsed().as_secs_f64());
+            if let Some(picked) = &request.peer {
+                upstream.answered(picked.peer());
+            }
         }
         let passage = request.passage();
         returned::clean(response, |name| passage.is_some_and(|it| it.strips_from_answer(name)));
+        if let Some(passage) = passage {
+            returned::change(response, passage.response_changes())?;
+        }
         Ok(())
     }
 
@@ -365,7 +396,7 @@ impl ProxyHttp for Phases {
             tracing::warn!(
                 request.id = request.name(),
                 upstream = request.upstream.as_ref().map(|upstream| upstream.name.as_str()),
-                server = request.peer.as_ref().or(request.tried.last()).map(|peer| &*peer.label),
+                server = request.server(),
                 error = error.etype().as_str(),
                 "request failed"
             );
@@ -411,5 +442,9 @@ impl ProxyHttp for Phases {
 
 fn failed(live: &Live, failure: Failure) -> Response<Bytes> {
     let Failure { status, detail, code } = failure;
-    (live.replies.error)(status, detail, code)
+    let mut answer = (live.replies.error)(status, detail, code);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    answer
 }

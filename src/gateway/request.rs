@@ -15,8 +15,9 @@ use super::arrival::Arrival;
 use super::decision::Outcome;
 use super::forward_auth::Asked;
 use super::live::Live;
-use super::upstream::{Peer, Upstream};
+use super::upstreams::{Admitted, Peer, Picked, Upstream, fingerprint};
 use crate::api::caller::Caller;
+use crate::config::Balance;
 use crate::gate::{self, Judged, Passage, Presented, Verdict, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::identity::Reach;
 use crate::telemetry::{Check, InFlight, RequestRecord, Tier};
@@ -36,8 +37,10 @@ pub(super) struct Request {
     /// How long the gate took.
     pub(super) judging: Duration,
     pub(super) upstream: Option<Arc<Upstream>>,
-    pub(super) peer: Option<Arc<Peer>>,
-    /// Could not be connected to.
+    /// Counts it as one of those that its upstream may have at a time.
+    pub(super) admitted: Option<Admitted>,
+    pub(super) peer: Option<Picked>,
+    /// Gave no answer, or could not be connected to.
     pub(super) tried: Vec<Arc<Peer>>,
     pub(super) sent: Option<Instant>,
     pub(super) informational: u32,
@@ -57,6 +60,7 @@ impl Request {
             outcome: Outcome::UNDECIDED,
             judging: Duration::ZERO,
             upstream: None,
+            admitted: None,
             peer: None,
             tried: Vec::new(),
             sent: None,
@@ -106,6 +110,41 @@ impl Request {
             user_name: identity.map(|identity| identity.username.as_str()),
             asked_by: asked.map(|asked| asked.dialect.as_str()),
             upstream: self.upstream.as_ref().map(|upstream| upstream.name.as_str()),
+        }
+    }
+
+    /// The server that it went to last.
+    pub(super) fn server(&self) -> Option<&str> {
+        let last = self.peer.as_ref().map(Picked::peer).or(self.tried.last());
+        last.map(|peer| &*peer.label)
+    }
+
+    /// By what it stays with one server, where its upstream is so configured.
+    pub(super) fn affinity(&self) -> Option<u64> {
+        let balance = self.upstream.as_ref()?.balance;
+        if !matches!(balance, Balance::HashUser | Balance::HashAddress) {
+            return None;
+        }
+        let user = self.passage().and_then(Passage::identity);
+        match (balance, user) {
+            (Balance::HashUser, Some(user)) => Some(fingerprint(user.values.user_id.as_bytes())),
+            _ => {
+                self.client.map(|client| fingerprint(client.to_canonical().to_string().as_bytes()))
+            }
+        }
+    }
+
+    /// Bytes that a body may have; 0: any number.
+    pub(super) fn body_bytes(&self) -> u64 {
+        let own = self.passage().and_then(Passage::body_bytes);
+        own.unwrap_or(self.live.settings.limits.body_bytes)
+    }
+
+    /// Notes that the peer gave no answer.
+    pub(super) fn peer_failed(&mut self) {
+        if let (Some(upstream), Some(picked)) = (&self.upstream, self.peer.take()) {
+            upstream.failed(picked.peer());
+            self.tried.push(Arc::clone(picked.peer()));
         }
     }
 

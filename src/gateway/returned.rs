@@ -7,6 +7,8 @@
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
 
+use crate::gate::HeaderChanges;
+
 /// RFC 9110, 7.6.1, and those of old proxies. `Transfer-Encoding` is not among them: Pingora
 /// has read the body by it and writes its own framing by it.
 const HOP_BY_HOP: [HeaderName; 5] = [
@@ -45,6 +47,23 @@ pub(super) fn clean(response: &mut ResponseHeader, is_ours: impl Fn(&HeaderName)
     {
         response.remove_header(&header::CONTENT_LENGTH);
     }
+}
+
+/// Changes what the route changes; informational answers stay as they are.
+pub(super) fn change(
+    response: &mut ResponseHeader,
+    changes: &HeaderChanges,
+) -> pingora::Result<()> {
+    if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    for name in &changes.removed {
+        response.remove_header(name);
+    }
+    for (name, value) in &changes.set {
+        response.insert_header(name.clone(), value.clone())?;
+    }
+    Ok(())
 }
 
 /// Whether the length is told once and as a number, if at all. `2, 2` is read in three ways, and

@@ -21,9 +21,10 @@ use super::caps::Caps;
 use super::health::Health;
 use super::listen::{Door, Listeners};
 use super::live::Live;
-use super::phases::{Phases, RETRIES};
+use super::phases::Phases;
 use super::record::Recorder;
 use super::tls::Certificates;
+use super::upstreams::keep_asking;
 use super::workers::Workers;
 use crate::clock::Clock;
 use crate::telemetry::{Metrics, RequestLog};
@@ -33,6 +34,9 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(10);
 
 /// Idle connections to upstreams that each worker keeps.
 const UPSTREAM_POOL: usize = 1024;
+
+/// Attempts at one request, whatever its upstream says.
+const MOST_ATTEMPTS: usize = 16;
 
 /// How long dropped connections may take to be gone.
 const CUT_TIME: Duration = Duration::from_secs(1);
@@ -95,6 +99,7 @@ impl Gateway {
         }
         let mut helpers = JoinSet::new();
         helpers.spawn(resolve(Arc::clone(&live), quieted.clone()));
+        helpers.spawn(keep_asking(Arc::clone(&live), quieted.clone()));
         if let Some(certificates) = certificates {
             let current = Arc::clone(&live);
             let tls = move || current.load().settings.server.tls.clone();
@@ -134,8 +139,8 @@ fn edge(
 ) -> Arc<Edge<pingora::proxy::HttpProxy<Phases>>> {
     let configuration = ServerConf {
         threads: 1,
-        // Pingora counts attempts, not retries.
-        max_retries: RETRIES + 1,
+        // A bound for what upstreams decide: stale connections and other servers.
+        max_retries: MOST_ATTEMPTS,
         upstream_keepalive_pool_size: UPSTREAM_POOL,
         ..ServerConf::default()
     };

@@ -12,10 +12,11 @@ use quick_cache::sync::Cache;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{JwtTokens, Settings};
 use crate::model::{Timestamp, TokenDigest, User};
 use crate::store::Store;
 
+use super::assertion::Assertions;
 use super::credential::{Credential, claimed};
 use super::digest::token_digest;
 use super::entry::{Entry, Standing};
@@ -113,6 +114,12 @@ impl Authenticator {
             imported: Imported::new(),
         };
         (authenticator, writer)
+    }
+
+    /// Signs about whom it has proved, with the keys that it knows.
+    #[must_use]
+    pub fn assertions(&self, jwt: &JwtTokens) -> Assertions {
+        Assertions::new(Arc::clone(&self.keys), self.clock.clone(), jwt)
     }
 
     /// Asks a level that replicas share before the database.

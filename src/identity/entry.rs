@@ -161,6 +161,7 @@ mod tests {
             jti: None,
             expires: Some(at(2000)),
             values: HeaderValues::of_user(&user(7, "ada"), false),
+            asserted: super::super::assertion::Asserted::default(),
         };
         let ties = Ties {
             user: Some(USER),

@@ -2,6 +2,7 @@
 //!
 //! It must not know how it was proved.
 
+use super::assertion::Asserted;
 use super::jwt::Proof;
 use super::proved::{CredentialKind, Identity, Subject};
 use super::records::Record;
@@ -27,6 +28,7 @@ pub(super) fn local(
         jti: ties.jti.clone(),
         expires,
         values: record.values.clone(),
+        asserted: Asserted::default(),
     }
 }
 
@@ -43,5 +45,6 @@ pub(super) fn foreign(name: &str, proof: &Proof) -> Identity {
         jti: proof.ties.jti.clone(),
         expires: Some(proof.expires),
         values: HeaderValues::of_foreigner(name),
+        asserted: Asserted::default(),
     }
 }

@@ -205,7 +205,7 @@ impl JwtIssuer {
 }
 
 /// 32 hex digits, as simplejwt's `jti`.
-fn random_id() -> String {
+pub(super) fn random_id() -> String {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).expect("the random generator does not fail once it is seeded");
     hex::encode(bytes)

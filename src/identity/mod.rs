@@ -6,6 +6,7 @@
 //! In reading order: a header is read ([`claimed`]), the [`Authenticator`] proves what it
 //! claims and hands on an [`Identity`]; the rest is how tokens are checked, made and ended.
 
+mod assertion;
 mod credential;
 mod proved;
 mod rejection;
@@ -44,6 +45,7 @@ mod token;
 #[cfg(test)]
 mod fixtures;
 
+pub use assertion::{Asserted, Assertions};
 pub use authenticator::Authenticator;
 pub use basic::{
     BasicAuthenticator, BasicCredential, BasicError, PasswordError, PasswordProver, claimed_basic,

@@ -5,6 +5,7 @@
 
 use crate::model::{LoginId, Timestamp, UserId};
 
+use super::assertion::Asserted;
 use super::values::HeaderValues;
 
 /// Who is asking.
@@ -50,4 +51,6 @@ pub struct Identity {
     pub expires: Option<Timestamp>,
     /// Ready-made values for the upstream's headers.
     pub values: HeaderValues,
+    /// What was signed about it.
+    pub asserted: Asserted,
 }

@@ -18,6 +18,7 @@ use super::issuer_series::IssuerSeries;
 use super::maker::Maker;
 use super::record::RequestRecord;
 use super::series::RouteSeries;
+use super::upstreams::{UpstreamMetrics, UpstreamSeries};
 
 /// Seconds; OpenTelemetry's, with finer ones below for a proxy's own share.
 pub(super) const REQUEST_BUCKETS: [f64; 17] = [
@@ -40,9 +41,7 @@ pub struct Metrics {
     in_flight: IntGauge,
     connections: IntGauge,
     refused: IntCounterVec,
-    upstream_durations: HistogramVec,
-    upstream_retries: IntCounterVec,
-    upstream_up: IntGaugeVec,
+    upstreams: UpstreamSeries,
     checks: CheckSeries,
     identity_requests: IntCounterVec,
     rate_limited: IntCounterVec,
@@ -81,22 +80,7 @@ impl Metrics {
                 "Connections and requests that were refused before the gate saw them.",
                 &["reason"],
             ),
-            upstream_durations: make.histograms(
-                "upstream_request_duration_seconds",
-                "From the request sent to the answer's head.",
-                &REQUEST_BUCKETS,
-                &["upstream"],
-            ),
-            upstream_retries: make.counters(
-                "upstream_retries_total",
-                "Requests sent once more.",
-                &["upstream"],
-            ),
-            upstream_up: make.gauges(
-                "upstream_up",
-                "1 if some server of it can be reached.",
-                &["upstream"],
-            ),
+            upstreams: UpstreamSeries::new(&make),
             checks: CheckSeries::new(
                 &make.histograms(
                     "auth_check_duration_seconds",
@@ -186,20 +170,10 @@ impl Metrics {
         self.certificates.reloaded(good);
     }
 
-    /// An upstream answered. Ask once for each upstream and keep the handle.
+    /// The handles of an upstream: ask once and keep them.
     #[must_use]
-    pub fn upstream_duration(&self, upstream: &str) -> Histogram {
-        self.upstream_durations.with_label_values(&[upstream])
-    }
-
-    /// A request is sent to an upstream once more.
-    pub fn upstream_retried(&self, upstream: &str) {
-        self.upstream_retries.with_label_values(&[upstream]).inc();
-    }
-
-    /// Whether some server of an upstream can be reached.
-    pub fn upstream_is_up(&self, upstream: &str, up: bool) {
-        self.upstream_up.with_label_values(&[upstream]).set(i64::from(up));
+    pub fn upstream(&self, name: &str) -> UpstreamMetrics {
+        self.upstreams.of(name)
     }
 
     /// A cache of credentials beyond memory was asked; `result` is `hit` or `miss`.
@@ -403,9 +377,11 @@ mod tests {
         let metrics = Metrics::new();
         let took = Duration::from_millis(1);
         metrics.refused_by_server("connections");
-        metrics.upstream_duration("app").observe(0.001);
-        metrics.upstream_retried("app");
-        metrics.upstream_is_up("app", true);
+        let app = metrics.upstream("app");
+        app.durations.observe(0.001);
+        app.retries.inc();
+        app.up.set(1);
+        app.servers_out.set(1);
         metrics.request(&sample());
         metrics.token_cache("redis", "miss");
         metrics.identity_request("/token/login/", 200);
@@ -425,6 +401,9 @@ mod tests {
             r#"portcullis_upstream_request_duration_seconds_count{upstream="app"} 1"#,
             r#"portcullis_upstream_retries_total{upstream="app"} 1"#,
             r#"portcullis_upstream_up{upstream="app"} 1"#,
+            r#"portcullis_upstream_servers{state="out",upstream="app"} 1"#,
+            r#"portcullis_upstream_ejections_total{upstream="app"} 0"#,
+            r#"portcullis_upstream_refused_total{upstream="app"} 0"#,
             r#"portcullis_auth_check_duration_seconds_count{credential="jwt",tier="l1"} 1"#,
             r#"portcullis_token_cache_requests_total{result="hit",tier="l1"} 1"#,
             r#"portcullis_token_cache_requests_total{result="miss",tier="redis"} 1"#,

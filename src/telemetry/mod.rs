@@ -14,8 +14,10 @@ mod metrics;
 mod record;
 mod request_log;
 mod series;
+mod upstreams;
 
 pub use self::issuer_series::IssuerSeries;
 pub use self::metrics::{InFlight, Metrics};
 pub use self::record::{Check, Decision, RequestRecord, Tier};
 pub use self::request_log::RequestLog;
+pub use self::upstreams::UpstreamMetrics;

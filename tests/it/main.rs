@@ -19,6 +19,8 @@ mod subject;
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod assertion;
+#[cfg(test)]
 mod basic;
 #[cfg(test)]
 mod compatibility;

@@ -98,6 +98,7 @@ pub(crate) struct H2Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 impl H2Answer {
@@ -146,7 +147,8 @@ impl H2 {
                 received.flow_control().release_capacity(piece.len())?;
                 whole.extend_from_slice(&piece);
             }
-            Ok(H2Answer { status: parts.status, headers: parts.headers, body: whole })
+            let trailers = received.trailers().await?;
+            Ok(H2Answer { status: parts.status, headers: parts.headers, body: whole, trailers })
         })
         .await
         .expect("an answer in time")

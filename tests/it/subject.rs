@@ -64,8 +64,11 @@ impl Subject {
         let file = folder.path().join("portcullis.db");
         settings.database.url = SecretText::from(&*format!("sqlite://{}", file.display()));
         settings.accounts.argon2 = Argon2 { memory_kib: 8, iterations: 1, parallelism: 1 };
-        settings.upstreams =
-            vec![Upstream { name: "app".into(), servers: vec![upstream.to_string()] }];
+        settings.upstreams = vec![Upstream {
+            name: "app".into(),
+            servers: vec![upstream.to_string()],
+            ..Upstream::default()
+        }];
         settings.routes = vec![
             route("/public/", Access::Anonymous),
             route("/maybe/", Access::Optional),

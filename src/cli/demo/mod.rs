@@ -118,7 +118,11 @@ fn settings(listen: SocketAddr, folder: &Path, upstream: SocketAddr) -> Settings
     settings.server.telemetry_listen = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let file = folder.join("portcullis.db");
     settings.database.url = SecretText::from(&*format!("sqlite://{}", file.display()));
-    settings.upstreams = vec![Upstream { name: "app".into(), servers: vec![upstream.to_string()] }];
+    settings.upstreams = vec![Upstream {
+        name: "app".into(),
+        servers: vec![upstream.to_string()],
+        ..Upstream::default()
+    }];
     settings.routes = [("/public/", Access::Anonymous), ("/", Access::Authenticated)]
         .map(|(path, access)| Route {
             path: path.into(),

@@ -1,7 +1,7 @@
 //! `[identity_headers]`: names that can carry an identity without breaking a request.
 
 use crate::config::fault::Report;
-use crate::config::sections::IdentityHeaders;
+use crate::config::sections::{IdentityHeaders, Settings};
 
 /// Names with a meaning of their own, folded.
 const TAKEN: &[&str] = &[
@@ -100,8 +100,19 @@ pub(super) fn check(headers: &IdentityHeaders, report: &mut Report) {
     }
 }
 
+/// Whoever is to check a signature needs the public key.
+pub(super) fn check_assertion(settings: &Settings, report: &mut Report) {
+    let algorithm = &settings.tokens.jwt.algorithm;
+    if !settings.identity_headers.assertion.is_empty() && algorithm.starts_with("HS") {
+        let key = "identity_headers.assertion";
+        let text = format!("whoever can check what {algorithm} signs can sign it as well");
+        let remedy = "write algorithm = \"ES256\" under [tokens.jwt], or leave the assertion out";
+        report.fault_because(key, "tokens.jwt.algorithm", text, remedy);
+    }
+}
+
 /// As servers that mix up `-`, `_` and cases read a name.
-fn fold(name: &str) -> String {
+pub(super) fn fold(name: &str) -> String {
     let known = name.chars().filter(char::is_ascii_alphanumeric);
     known.map(|char| char.to_ascii_lowercase()).collect()
 }
@@ -114,6 +125,17 @@ mod tests {
 
     fn named(user: &str, email: &str) -> IdentityHeaders {
         IdentityHeaders { user: user.to_owned(), email: email.to_owned(), ..Default::default() }
+    }
+
+    #[test]
+    fn an_assertion_wants_a_key_with_a_public_half() {
+        let mut settings = Settings::default();
+        settings.identity_headers.assertion = "X-Portcullis-Assertion".into();
+        assert!(faulty(check_assertion, &settings).is_empty());
+        settings.tokens.jwt.algorithm = "HS256".into();
+        assert_eq!(faulty(check_assertion, &settings), ["identity_headers.assertion"]);
+        settings.identity_headers.assertion.clear();
+        assert!(faulty(check_assertion, &settings).is_empty());
     }
 
     #[test]

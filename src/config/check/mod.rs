@@ -4,6 +4,7 @@
 //! open files or connect.
 
 mod accounts;
+mod changes;
 mod headers;
 mod limits;
 mod listeners;
@@ -11,6 +12,7 @@ mod paths;
 mod routing;
 mod server;
 mod tokens;
+mod upstreams;
 
 use super::fault::Report;
 use super::sections::Settings;
@@ -23,6 +25,8 @@ pub(super) fn all(settings: &Settings, report: &mut Report) {
     tokens::check(&settings.tokens, report);
     accounts::check(settings, report);
     headers::check(&settings.identity_headers, report);
+    headers::check_assertion(settings, report);
+    upstreams::check(settings, report);
     routing::check(settings, report);
     limits::check(settings, report);
 }

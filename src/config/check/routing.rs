@@ -1,16 +1,15 @@
-//! `[[upstreams]]`, `[[routes]]`, `[cors]`: everything leads somewhere, and can be reached.
+//! `[[routes]]`, `[cors]`: everything leads somewhere, and can be reached.
 
 use http::Method;
 
 use super::paths::{KEY_SET, lies_under, not_canonical};
 use super::server::is_origin;
-use crate::config::endpoint::{Endpoint, is_host_name};
+use crate::config::endpoint::is_host_name;
 use crate::config::fault::Report;
-use crate::config::sections::{Access, Route, Scheme, Settings, Upstream};
+use crate::config::sections::{Access, Route, Scheme, Settings};
 use crate::config::words::nearest;
 
 pub(super) fn check(settings: &Settings, report: &mut Report) {
-    upstreams(&settings.upstreams, report);
     for (index, route) in settings.routes.iter().enumerate() {
         let key = |field: &str| format!("routes.{index}.{field}");
         path(route, settings, &key("path"), report);
@@ -18,6 +17,7 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
         hosts_and_methods(route, index, report);
         credentials(route, settings, &key("credentials"), report);
         upstream(route, settings, &key("upstream"), report);
+        super::changes::check(route, index, settings, report);
         if !route.groups.is_empty()
             && matches!(route.access, Access::Anonymous | Access::Optional | Access::Deny)
         {
@@ -34,35 +34,6 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
             let text = format!("`{origin}` is not what a browser calls an origin");
             let remedy = "write it in lower case as https://app.example.com, without a slash at the end, or \"*\"";
             report.element_fault("cors.allowed_origins", index, text, remedy);
-        }
-    }
-}
-
-fn upstreams(upstreams: &[Upstream], report: &mut Report) {
-    for (index, upstream) in upstreams.iter().enumerate() {
-        let name = format!("upstreams.{index}.name");
-        if upstream.name.is_empty() {
-            report.fault(&name, "is missing", "write a name for routes to use");
-        } else if upstreams[..index].iter().any(|earlier| earlier.name == upstream.name) {
-            let text = format!("`{}` is the name of an earlier upstream", upstream.name);
-            report.fault(&name, text, "give each its own, or put the servers together");
-        }
-        let servers = format!("upstreams.{index}.servers");
-        if upstream.servers.is_empty() {
-            let remedy = "write one, such as [\"127.0.0.1:3000\"]";
-            report.fault(&servers, "there is no server to send requests to", remedy);
-        }
-        for (position, server) in upstream.servers.iter().enumerate() {
-            if let Err(error) = server.parse::<Endpoint>() {
-                // A user name before the host may come with a password.
-                let text = if server.contains('@') {
-                    format!("not a server: {error}")
-                } else {
-                    format!("`{server}` is not a server: {error}")
-                };
-                let remedy = "write host:port, http://host, https://host[:port] or unix:/path";
-                report.element_fault(&servers, position, text, remedy);
-            }
         }
     }
 }
@@ -190,8 +161,8 @@ fn upstream(route: &Route, settings: &Settings, key: &str, report: &mut Report) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Tls;
     use crate::config::check::testing::faulty;
+    use crate::config::{Tls, Upstream};
 
     fn route(path: &str) -> Route {
         Route { path: path.to_owned(), upstream: Some("app".to_owned()), ..Route::default() }
@@ -199,7 +170,8 @@ mod tests {
 
     fn with(routes: Vec<Route>) -> Settings {
         let (name, servers) = ("app".to_owned(), vec!["127.0.0.1:3000".to_owned()]);
-        Settings { upstreams: vec![Upstream { name, servers }], routes, ..Settings::default() }
+        let upstreams = vec![Upstream { name, servers, ..Upstream::default() }];
+        Settings { upstreams, routes, ..Settings::default() }
     }
 
     fn words(words: &[&str]) -> Vec<String> {
@@ -331,30 +303,6 @@ mod tests {
             warned(|s| s.server.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()]).is_empty()
         );
         assert!(warned(|s| s.routes[0].credentials = vec![Scheme::Bearer]).is_empty());
-    }
-
-    #[test]
-    fn an_upstream_has_a_name_of_its_own_and_servers() {
-        let mut settings = with(vec![route("/")]);
-        settings.upstreams.push(settings.upstreams[0].clone());
-        settings.upstreams.push(Upstream { name: "b".to_owned(), servers: Vec::new() });
-        settings.upstreams.push(Upstream {
-            name: String::new(),
-            servers: words(&["unix:/run/app.sock", "app", "http://user:hunter2@app"]),
-        });
-        assert_eq!(
-            faulty(check, &settings),
-            [
-                "upstreams[1].name",
-                "upstreams[2].servers",
-                "upstreams[3].name",
-                "upstreams[3].servers",
-                "upstreams[3].servers",
-            ]
-        );
-        let mut report = Report::default();
-        check(&settings, &mut report);
-        assert!(!report.finish().unwrap_err().to_string().contains("hunter2"));
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod accounts;
 
 mod routing;
 
+mod upstreams;
+
 mod limits;
 
 use std::net::IpAddr;
@@ -24,10 +26,11 @@ use serde::{Deserialize, Serialize};
 pub use accounts::{Accounts, Argon2, Registration};
 pub use limits::{Limits, UnderscoreHeaders};
 pub use listeners::{ListenAddress, Listener, Tls, TlsCertificate, TlsVersion};
-pub use routing::{Access, Cors, IdentityHeaders, Preset, Route, Scheme, Upstream};
+pub use routing::{Access, Cors, IdentityHeaders, Preset, Route, Scheme};
 pub use server::{Mail, Server};
 pub use storage::{Cache, Database, Pool, Redis, Revocation};
 pub use tokens::{JwtTokens, OpaqueScope, OpaqueTokens, Tokens, TrustedIssuer, TrustedUsers};
+pub use upstreams::{Balance, Ejection, HealthCheck, Protocol, Upstream, UpstreamTls};
 
 use super::values::SecretText;
 

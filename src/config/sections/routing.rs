@@ -1,9 +1,10 @@
-//! `[[upstreams]]`, `[[routes]]`, `[identity_headers]`, `[cors]`: what goes where, and with what.
+//! `[[routes]]`, `[identity_headers]`, `[cors]`: what goes where, and with what.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::forms;
+use crate::config::values::Period;
 
 /// What back ends are told about the user. Each name can be set by itself and wins over the
 /// preset's; after loading, the fields hold the names that count.
@@ -81,17 +82,6 @@ pub struct Cors {
     pub allowed_origins: Vec<String>,
 }
 
-/// A back end.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(extend("required" = ["name", "servers"]))]
-pub struct Upstream {
-    /// What routes call it.
-    pub name: String,
-    /// Its servers: `host:port`, `http://host[:port]`, `https://host[:port]` or `unix:/path`.
-    pub servers: Vec<String>,
-}
-
 /// What may go where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -117,6 +107,23 @@ pub struct Route {
     pub upstream: Option<String>,
     /// Whether the upstream gets the checked credential. Default false.
     pub forward_credential: bool,
+    /// Start of the path that the upstream does not see; it gets `X-Forwarded-Prefix`. Default:
+    /// none.
+    pub strip_prefix: String,
+    /// Bytes of a body here; 0: no limit. Default `limits.body_bytes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_bytes: Option<u64>,
+    /// How long the upstream may pause here. Default `limits.upstream_read_timeout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_read_timeout: Option<Period>,
+    /// Request headers that the upstream gets in place of the client's, as `Name: value`.
+    pub set_request_headers: Vec<String>,
+    /// Request headers that the upstream does not get.
+    pub remove_request_headers: Vec<String>,
+    /// Headers that the client gets in place of the upstream's, as `Name: value`.
+    pub set_response_headers: Vec<String>,
+    /// Headers of the upstream's answer that the client does not get.
+    pub remove_response_headers: Vec<String>,
     /// Where it was written, for `explain` and faults: `portcullis.toml:12:1`.
     #[serde(skip)]
     pub origin: String,
@@ -133,6 +140,13 @@ impl Default for Route {
             groups: Vec::new(),
             upstream: None,
             forward_credential: false,
+            strip_prefix: String::new(),
+            body_bytes: None,
+            upstream_read_timeout: None,
+            set_request_headers: Vec::new(),
+            remove_request_headers: Vec::new(),
+            set_response_headers: Vec::new(),
+            remove_response_headers: Vec::new(),
             origin: String::new(),
         }
     }

@@ -23,6 +23,7 @@ use crate::config::{Scheme, Settings};
 use crate::fold::fold;
 use crate::model::{Timestamp, TokenDigest, User};
 
+use super::assertion::Asserted;
 use super::authenticator::Authenticator;
 use super::credential::Credential;
 use super::digest::token_digest;
@@ -412,5 +413,6 @@ fn identity(record: &Record) -> Identity {
         jti: None,
         expires: None,
         values: record.values.clone(),
+        asserted: Asserted::default(),
     }
 }

@@ -137,7 +137,8 @@ impl Ring {
                 })?;
                 signing = Some(Signer {
                     algorithm: parse(&jwt.algorithm)?,
-                    header: header(&jwt.algorithm, &kid),
+                    header: header(&jwt.algorithm, &kid, "JWT"),
+                    assertion_header: header(&jwt.algorithm, &kid, "assertion+jwt"),
                     key,
                 });
             }
@@ -189,10 +190,10 @@ pub(super) fn parse(algorithm: &str) -> Result<Algorithm> {
 }
 
 /// The header of our tokens. Of shared secrets exactly simplejwt's.
-fn header(algorithm: &str, kid: &Kid) -> String {
+fn header(algorithm: &str, kid: &Kid, typ: &str) -> String {
     let header = match kid.name() {
-        Some(kid) => serde_json::json!({"alg": algorithm, "kid": kid, "typ": "JWT"}),
-        None => serde_json::json!({"alg": algorithm, "typ": "JWT"}),
+        Some(kid) => serde_json::json!({"alg": algorithm, "kid": kid, "typ": typ}),
+        None => serde_json::json!({"alg": algorithm, "typ": typ}),
     };
     URL_SAFE_NO_PAD.encode(header.to_string())
 }

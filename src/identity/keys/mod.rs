@@ -115,6 +115,8 @@ struct Signer {
     key: EncodingKey,
     /// Encoded, ready to stand before the first dot.
     header: String,
+    /// The same of assertions.
+    assertion_header: String,
 }
 
 impl Keys {
@@ -125,7 +127,14 @@ impl Keys {
 
     /// Signs an encoded payload into a whole token.
     pub(super) fn sign(&self, payload: &str) -> String {
-        self.ring().sign(payload)
+        let ring = self.ring();
+        ring.sign(&ring.signing.header, payload)
+    }
+
+    /// Likewise into an assertion, which is no token.
+    pub(super) fn sign_assertion(&self, payload: &str) -> String {
+        let ring = self.ring();
+        ring.sign(&ring.signing.assertion_header, payload)
     }
 
     /// The public key set (RFC 7517); never a shared secret.
@@ -152,8 +161,8 @@ impl Ring {
         named.or_else(|| self.table.iter().find(|key| fits(key, None)))
     }
 
-    fn sign(&self, payload: &str) -> String {
-        let message = format!("{}.{payload}", self.signing.header);
+    fn sign(&self, header: &str, payload: &str) -> String {
+        let message = format!("{header}.{payload}");
         let signature = jsonwebtoken::crypto::sign(
             message.as_bytes(),
             &self.signing.key,

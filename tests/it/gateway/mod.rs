@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::raw::{App, Client};
 
 mod bodies;
+mod changes;
 mod edge;
 mod failures;
 mod headers;
@@ -20,6 +21,8 @@ mod stop;
 mod targets;
 mod tls;
 mod upgrades;
+mod upstream_tls;
+mod upstreams;
 mod watch;
 
 /// A running gateway.

@@ -14,6 +14,7 @@ import subprocess
 from pathlib import Path
 
 from manifests import Fault, need, ran
+from part_debian import codename
 from servers import free_ports, stop, wait_until
 from stage import ask
 from subject import ROOT, to_toml
@@ -75,12 +76,11 @@ class Image:
         need(os.getuid() == 0, "to build and run an image takes root")
         self.room, self.unshare = room, tools("unshare")
         self.buildah = [tools("buildah"), "--root", room / "store", "--runroot", room / "run", "--storage-driver", "vfs"]
-        release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
         bases = re.findall(r"^FROM (\S+)$", FILE.read_text(), re.MULTILINE)
         need(len(bases) == 1, f"one base is expected: {bases}")
         stand_in = room / "stand-in"
         stand_in.mkdir()
-        ran([tools("mmdebstrap"), "--quiet", "--variant=essential", release["VERSION_CODENAME"].strip('"'), stand_in / "root.tar"])
+        ran([tools("mmdebstrap"), "--quiet", "--variant=essential", codename(), stand_in / "root.tar"])
         (stand_in / "Containerfile").write_text("FROM scratch\nADD root.tar /\n")
         self.build("--tag", bases[0], stand_in)
         out = room / "builder"
@@ -88,7 +88,7 @@ class Image:
         (out / "out/doc").mkdir()
         ran(["strip", "-o", out / "out/bin/portcullis", program])
         (out / "out/bin/portcullis").chmod(0o755)
-        for name in ("LICENSE", "NOTICE"):
+        for name in ("LICENSE", "NOTICE", "tests/data/common-passwords.LICENSE.txt"):
             shutil.copy(ROOT / name, out / "out/doc")
         (out / "etc/ssl/certs").mkdir(parents=True)
         (out / "etc/ssl/certs/ca-certificates.crt").write_text("")

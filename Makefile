@@ -1,10 +1,10 @@
 # The doors of the project. `make demo`, `make test` and `make e2e` install what they lack (scripts/setup).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check build release conformance attack fuzz bench bench-count importbench clean
+.PHONY: help demo test e2e check deploy-check build release conformance attack fuzz bench bench-count importbench clean
 
 help: ## what there is to make
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## the gateway with everything embedded, and a conversation with it
 	scripts/setup build
@@ -21,6 +21,10 @@ e2e: ## real clients and real back ends, and every command of the documents
 check: ## format, lints, documentation, dependencies, shell scripts
 	scripts/setup lint
 	scripts/check
+
+deploy-check: ## what deploys it: chart, kustomization, compose file, image, unit, Debian package, by real tools
+	scripts/setup deploy
+	scripts/deploy-check
 
 build: ## the binary, quickly built
 	scripts/setup build

@@ -1,10 +1,10 @@
-# The doors of the project. `make demo`, `make test` and `make e2e` install what they lack (scripts/setup).
+# The doors of the project. Each installs what it lacks (scripts/setup).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e check deploy-check build release conformance attack fuzz bench bench-count importbench clean
+.PHONY: help demo test e2e metrics-check check deploy-check build release conformance attack fuzz bench bench-count importbench clean
 
 help: ## what there is to make
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## the gateway with everything embedded, and a conversation with it
 	scripts/setup build
@@ -17,6 +17,10 @@ test: ## all tests, against private PostgreSQL and Redis servers
 e2e: ## real clients and real back ends, and every command of the documents
 	scripts/setup e2e
 	scripts/e2e
+
+metrics-check: ## metrics, alerts and dashboard against a running gateway and a real Prometheus
+	scripts/setup metrics
+	scripts/metrics-check
 
 check: ## format, lints, documentation, dependencies, shell scripts
 	scripts/setup lint

@@ -84,7 +84,7 @@ def close(fence, session, faults, targets):
     elif language in ("sh", "bash"):
         if not excused:
             faults.append(f"line {number}: commands that are not run need <!-- not run: REASON --> above; or make it `console`")
-        called = {found[1] for line in lines if (found := re.match(r"make (\w+)", line))}
+        called = {found[1] for line in lines if (found := re.match(r"make ([\w-]+)", line))}
         faults += [f"line {number}: there is no `make {one}`" for one in sorted(called - targets)]
     elif name:
         session.steps.append(File(name, "\n".join(lines) + "\n"))

@@ -1,4 +1,4 @@
-//! Everything that is counted, under the names of `docs/metrics`.
+//! Everything that is counted, under the names of `docs/metrics.md`.
 //!
 //! One registry of our own, so that tests do not meet. Labels have bounded values only:
 //! names out of the configuration and words of closed lists, never paths or users. It must

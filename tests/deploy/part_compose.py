@@ -55,7 +55,8 @@ def run(report, tools, program, room):
         need(seconds(services["gateway"]["stop_grace_period"]) > sum(times), f"times: {times}")
     with report.case("compose: Prometheus takes its configuration and the alerts"):
         place = room / "prometheus"
-        shutil.copytree(ROOT / "deploy/helm/portcullis/files/alerts", place / "alerts")
+        place.mkdir()
+        shutil.copy(ROOT / "deploy/prometheus/portcullis.rules.yaml", place)
         shutil.copy(FOLDER / "prometheus.yml", place)
         said = ran([tools("promtool"), "check", "config", place / "prometheus.yml"])
         need("1 rule files found" in said, said)

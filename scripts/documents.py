@@ -212,7 +212,7 @@ def documents(root):
 
 
 def targets(root):
-    return set(re.findall(r"^(\w+):", (root / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([\w-]+):", (root / "Makefile").read_text(), re.MULTILINE))
 
 
 def place(folder, number):

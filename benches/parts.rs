@@ -130,7 +130,10 @@ fn gate(routes_besides: usize) -> (Gate, Arc<Authenticator>) {
     let authenticator = Arc::new(authenticator);
     let basic =
         BasicAuthenticator::new(&settings, Arc::clone(&authenticator), Arc::new(NoPasswords));
-    (Gate::new(&settings, Arc::clone(&authenticator), basic).expect("a gate"), authenticator)
+    (
+        Gate::new(&settings, Arc::clone(&authenticator), Arc::new(basic)).expect("a gate"),
+        authenticator,
+    )
 }
 
 /// No step measured here checks a password.

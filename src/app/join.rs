@@ -131,11 +131,11 @@ pub(super) async fn join(
         announcer,
         clock: clock.clone(),
     }));
-    let basic =
-        BasicAuthenticator::new(settings, Arc::clone(&authenticator), Arc::clone(&accounts) as _);
+    let prover = Arc::clone(&accounts) as _;
+    let basic = BasicAuthenticator::new(settings, Arc::clone(&authenticator), prover);
     let live = Live {
         settings: Arc::clone(settings),
-        gate: Gate::new(settings, Arc::clone(&authenticator), basic)?,
+        gate: Gate::new(settings, Arc::clone(&authenticator), Arc::new(basic))?,
         cors: CorsPolicy::new(&settings.cors),
         upstreams: Upstreams::new(settings, metrics)?,
         api: api::router(ApiParts {

@@ -170,11 +170,14 @@ impl Reloader {
             gateway::try_certificates(tls)?;
         }
         let authenticator = Arc::clone(&self.authenticator);
-        let basic = BasicAuthenticator::new(
-            settings,
-            Arc::clone(&authenticator),
-            Arc::clone(&self.accounts) as _,
-        );
+        // What it knows stays known: every client would have its password hashed at once.
+        let is_wanted = BasicAuthenticator::is_wanted;
+        let basic = if is_wanted(settings) == is_wanted(&current.settings) {
+            Arc::clone(current.gate.basic())
+        } else {
+            let prover = Arc::clone(&self.accounts) as _;
+            Arc::new(BasicAuthenticator::new(settings, Arc::clone(&authenticator), prover))
+        };
         Ok(Live {
             settings: Arc::clone(settings),
             gate: Gate::new(settings, authenticator, basic)?,

@@ -90,7 +90,7 @@ pub enum BuildError {
 pub struct Gate {
     rules: Arc<Rules>,
     authenticator: Arc<Authenticator>,
-    basic: BasicAuthenticator,
+    basic: Arc<BasicAuthenticator>,
     /// `None`: nobody asks for proof.
     assertions: Option<Assertions>,
 }
@@ -100,11 +100,17 @@ impl Gate {
     pub fn new(
         settings: &Settings,
         authenticator: Arc<Authenticator>,
-        basic: BasicAuthenticator,
+        basic: Arc<BasicAuthenticator>,
     ) -> Result<Self, BuildError> {
         let assertions = (!settings.identity_headers.assertion.is_empty())
             .then(|| authenticator.assertions(&settings.tokens.jwt));
         Ok(Self { rules: Arc::new(Rules::new(settings)?), authenticator, basic, assertions })
+    }
+
+    /// What it has names and passwords proved by, for the next gate to go on with.
+    #[must_use]
+    pub fn basic(&self) -> &Arc<BasicAuthenticator> {
+        &self.basic
     }
 
     /// Judges a request. No I/O unless a credential is seen for the first time.

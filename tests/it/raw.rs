@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 /// Longer than anything a test waits for on purpose.
@@ -225,10 +225,12 @@ impl App {
         let received = Arc::new(Mutex::new(Vec::new()));
         let (script, log) = (Arc::new(script), Arc::clone(&received));
         let accepting = tokio::spawn(async move {
-            let mut connection = 0;
+            // Ended with the application, as a process that is killed.
+            let (mut connection, mut conversations) = (0, JoinSet::new());
             while let Ok((socket, _)) = listener.accept().await {
                 connection += 1;
-                tokio::spawn(converse(socket, connection, Arc::clone(&script), Arc::clone(&log)));
+                let (script, log) = (Arc::clone(&script), Arc::clone(&log));
+                conversations.spawn(converse(socket, connection, script, log));
             }
         });
         Self { address, received, accepting }
@@ -247,6 +249,18 @@ impl App {
             }
         };
         limited("a request", arrived).await;
+    }
+
+    /// Comes back when so many more requests have arrived.
+    pub(crate) async fn until_more(&self, count: usize) {
+        let so_far = self.received.lock().unwrap().len();
+        self.until_received(so_far + count).await;
+    }
+
+    /// Ends it with all of its connections, as if it were a process.
+    pub(crate) async fn kill(&mut self) {
+        self.accepting.abort();
+        let _ = (&mut self.accepting).await;
     }
 
     /// The only request so far.

@@ -128,7 +128,7 @@ impl BasicAuthenticator {
     ) -> Self {
         let mut key = [0; 32];
         rand::fill(&mut key).expect("the random generator does not fail once it is seeded");
-        let wanted = settings.routes.iter().any(|route| route.credentials.contains(&Scheme::Basic));
+        let wanted = Self::is_wanted(settings);
         Self {
             authenticator,
             prover,
@@ -139,6 +139,12 @@ impl BasicAuthenticator {
             known: weighed(if wanted { settings.cache.tokens } else { 1 }),
             proofs: Flights::new(),
         }
+    }
+
+    /// Whether any route takes what this proves; where none does, nothing is kept room for.
+    #[must_use]
+    pub fn is_wanted(settings: &Settings) -> bool {
+        settings.routes.iter().any(|route| route.credentials.contains(&Scheme::Basic))
     }
 
     /// Proves a name and what came with it. No I/O and no hashing for what was seen before.

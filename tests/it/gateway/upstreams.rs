@@ -204,6 +204,36 @@ async fn one_request_more_than_the_upstream_may_have_is_503() {
     until(async || gateway.client().await.ask(get("/public/a", "")).await.status == 200).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_without_a_pause_lose_none_while_servers_are_killed_in_turn() {
+    let mut apps = [App::plain().await, App::plain().await];
+    let gateway = Gateway::with(&[], &upstream(&[&apps[0], &apps[1]], "")).await;
+    let (address, over) = (gateway.address(), Arc::new(AtomicBool::new(false)));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let over = Arc::clone(&over);
+            tokio::spawn(async move {
+                let mut client = Client::connect(address).await;
+                while !over.load(Ordering::SeqCst) {
+                    let answer = client.ask(get("/public/a", "")).await;
+                    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+                }
+            })
+        })
+        .collect();
+    for turn in 0..6 {
+        let place = apps[turn % 2].address;
+        apps[turn % 2].kill().await;
+        // The other one has it all for a while.
+        apps[(turn + 1) % 2].until_more(50).await;
+        apps[turn % 2] = App::at(place, |_| Act::ok("ok")).await;
+    }
+    over.store(true, Ordering::SeqCst);
+    for client in clients {
+        client.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_starts_late_is_reached_without_a_reload() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -272,6 +272,7 @@ fn record() -> RequestRecord<'static> {
         route: Some("/app"),
         decision: Decision::Allow,
         reason: "authenticated",
+        is_observed: false,
         credential: "jwt",
         check: Some(Check { tier: Tier::Memory, took: Duration::from_micros(2) }),
         user_id: Some("7"),

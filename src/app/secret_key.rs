@@ -4,9 +4,9 @@
 //! the owner only; with PostgreSQL the settings must hold it, and were refused otherwise. It
 //! must not know what is derived from it.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -41,6 +41,10 @@ fn kept(path: &Path) -> anyhow::Result<String> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
+    // The database will be there as well, and makes what is missing in the same way.
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
     let draft = path.with_extension(format!("{}.draft", hex::encode(random::<8>()?)));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     writeln!(file, "{}", hex::encode(random::<32>()?))?;
@@ -72,6 +76,14 @@ mod tests {
 
     use super::*;
     use crate::secret::KeyUse;
+
+    #[test]
+    fn a_folder_that_is_missing_is_made_for_its_owner_alone() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("a/b");
+        kept(&folder.join("p.db.secret")).unwrap();
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+    }
 
     #[test]
     fn a_secret_is_made_once_and_only_its_owner_reads_it() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::BuildError;
 use super::access::Rule;
 use super::changes::{HeaderChanges, Prefix};
-use crate::config::{self, Access, Scheme};
+use crate::config::{self, Access, Mode, Scheme};
 
 /// A route's stable name for logs and metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct RouteLabel {
     pub access: Access,
     /// Which credentials it takes.
     pub accepts: Accepts,
+    /// Whether what is decided is also done.
+    pub mode: Mode,
 }
 
 /// Which credentials a route takes; others it does not see.
@@ -69,7 +71,13 @@ impl Route {
             HeaderChanges::new(set, removed).ok_or_else(|| fault("a header that is none"))
         };
         Ok(Self {
-            label: RouteLabel { name: label(route), index, access: route.access, accepts },
+            label: RouteLabel {
+                name: label(route),
+                index,
+                access: route.access,
+                accepts,
+                mode: route.mode,
+            },
             rule,
             upstream: route.upstream.as_deref().map(Arc::from),
             forward_credential: route.forward_credential,

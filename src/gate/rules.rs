@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, Method};
 
 use super::BuildError;
-use super::access::{Asking, Wants};
+use super::access::{Asking, Denied, Wants};
 use super::forwarded::Forwarder;
 use super::headers::HeaderRules;
 use super::host::Authority;
@@ -21,7 +21,8 @@ use super::target::Target;
 use super::verdict::{
     Claim, Forwards, Judged, Local, Passage, Presented, Refusal, RouteRef, Verdict,
 };
-use crate::config::Settings;
+use crate::config::{Mode, Settings};
+use crate::identity::Identity;
 
 const KEY_SET: &str = "/.well-known/jwks.json";
 
@@ -146,31 +147,50 @@ impl Pending<'_> {
 
     /// Judges with what was found out about who asks.
     pub(super) fn settle(self, presented: Presented, asking: Asking) -> Judged {
-        let denied = match self.route.get().rule.judge(asking) {
-            Ok(identity) => {
-                let target = self.target.to_text();
-                let rewritten = self.target.is_rewritten();
-                let route = self.route.clone();
-                match Passage::new(
-                    route,
-                    target,
-                    rewritten,
-                    identity,
-                    self.trusted_peer,
-                    self.forwards,
-                ) {
+        match self.route.get().rule.judge(asking) {
+            Ok(identity) => match self.passage(identity) {
+                Some(passage) => Judged { presented, ..Judged::plain(Verdict::Forward(passage)) },
+                None => self.refuse(presented, Refusal::NoRoute, None),
+            },
+            Err(Denied { refusal, identity }) if self.only_observes(&refusal) => {
+                match self.passage(identity.clone()) {
                     Some(passage) => {
-                        let verdict = Verdict::Forward(passage);
-                        return Judged { presented, ..Judged::plain(verdict) };
+                        let verdict = Verdict::Forward(passage.unjudged());
+                        Judged { presented, observed: Some(refusal), ..Judged::plain(verdict) }
                     }
-                    None => (Refusal::NoRoute, None),
+                    None => self.refuse(presented, refusal, identity),
                 }
             }
-            Err(denied) => (denied.refusal, denied.identity),
-        };
-        let (refusal, identity) = denied;
+            Err(Denied { refusal, identity }) => self.refuse(presented, refusal, identity),
+        }
+    }
+
+    fn passage(&self, identity: Option<Arc<Identity>>) -> Option<Passage> {
+        let (target, rewritten) = (self.target.to_text(), self.target.is_rewritten());
+        let route = self.route.clone();
+        Passage::new(route, target, rewritten, identity, self.trusted_peer, self.forwards)
+    }
+
+    fn refuse(
+        self,
+        presented: Presented,
+        refusal: Refusal,
+        identity: Option<Arc<Identity>>,
+    ) -> Judged {
         let refused = Some((self.route, identity));
         Judged { presented, refused, ..Judged::plain(Verdict::Refuse(refusal)) }
+    }
+
+    /// What two servers could read differently is refused on every route.
+    fn only_observes(&self, refusal: &Refusal) -> bool {
+        let is_about_who_asks = matches!(
+            refusal,
+            Refusal::Unauthenticated(_)
+                | Refusal::Forbidden
+                | Refusal::Throttled(_)
+                | Refusal::Unavailable
+        );
+        is_about_who_asks && self.route.get().label().mode == Mode::Observe
     }
 }
 

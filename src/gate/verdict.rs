@@ -15,7 +15,7 @@ use super::changes::HeaderChanges;
 use super::headers::{Circumstances, Strip};
 use super::route::{Route, RouteLabel};
 use super::rules::Rules;
-use crate::config::Access;
+use crate::config::{Access, Mode};
 use crate::identity::{
     Assertions, BasicFault, CredentialKind, Identity, JwtFault, Reach, Rejection,
 };
@@ -53,6 +53,8 @@ pub struct Judged {
     pub presented: Presented,
     /// How far it had to be gone to know whose it is.
     pub reach: Reach,
+    /// Why it would have been refused, had its route not been there to observe.
+    pub observed: Option<Refusal>,
     /// Where a refused request was going, and who sent it.
     pub(super) refused: Option<(RouteRef, Option<Arc<Identity>>)>,
 }
@@ -143,7 +145,13 @@ pub struct Grounds {
 
 impl Judged {
     pub(super) fn plain(verdict: Verdict) -> Self {
-        Self { verdict, presented: Presented::None, reach: Reach::default(), refused: None }
+        Self {
+            verdict,
+            presented: Presented::None,
+            reach: Reach::default(),
+            observed: None,
+            refused: None,
+        }
     }
 
     /// The route that matched, also where the request was refused.
@@ -171,6 +179,9 @@ impl Judged {
     /// One word of a closed list for logs and metrics.
     #[must_use]
     pub fn reason(&self) -> &'static str {
+        if let Some(refusal) = &self.observed {
+            return refusal.reason();
+        }
         match &self.verdict {
             Verdict::Forward(passage) if passage.identity.is_some() => "authenticated",
             Verdict::Forward(passage) if passage.route().access == Access::Anonymous => "anonymous",
@@ -283,6 +294,13 @@ impl Passage {
         Some(Self { route, upstream, target, rewritten, identity, assertion: None, circumstances })
     }
 
+    /// The same for a request that is refused, on a route that only observes. Whatever it came
+    /// with may be the back end's own to judge.
+    pub(super) fn unjudged(mut self) -> Self {
+        self.circumstances.keeps_authorization = true;
+        self
+    }
+
     /// Has it signed who asks; for nobody else than the upstream.
     pub(super) fn vouch(&mut self, assertions: &Assertions) {
         let about = self.identity.as_ref().zip(self.upstream.as_ref());
@@ -351,10 +369,10 @@ impl Passage {
         self.route.get().upstream_read_timeout
     }
 
-    /// What it rests on; `None` where nobody's credential counted. `claim`: what it was given for.
+    /// What it rests on; `None` where nobody's credential counted, or it makes no difference. `claim`: what it was given for.
     #[must_use]
     pub fn grounds(&self, claim: &Claim<'_>) -> Option<Grounds> {
-        self.identity.as_ref()?;
+        self.identity.as_ref().filter(|_| self.route().mode == Mode::Enforce)?;
         let authorization = claim.headers.get(AUTHORIZATION)?.clone();
         Some(Grounds { route: self.route.clone(), authorization, peer: claim.peer })
     }

@@ -31,11 +31,16 @@ impl Outcome {
     }
 
     pub(super) fn of(judged: &Judged) -> Self {
-        let decision = match &judged.verdict {
-            Verdict::Forward(_) => Decision::Allow,
-            Verdict::Serve(_) => Decision::Local,
-            Verdict::Refuse(Refusal::Unavailable) => Decision::Error,
-            Verdict::Refuse(_) => Decision::Deny,
+        let refused = match (&judged.verdict, &judged.observed) {
+            // What it would have come to.
+            (_, Some(refusal)) | (Verdict::Refuse(refusal), None) => Some(refusal),
+            (Verdict::Forward(_) | Verdict::Serve(_), None) => None,
+        };
+        let decision = match (&judged.verdict, refused) {
+            (_, Some(Refusal::Unavailable)) => Decision::Error,
+            (_, Some(_)) => Decision::Deny,
+            (Verdict::Serve(_), None) => Decision::Local,
+            (Verdict::Forward(_) | Verdict::Refuse(_), None) => Decision::Allow,
         };
         Self::new(decision, judged.reason())
     }
@@ -91,7 +96,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::Access;
+    use crate::config::{Access, Mode};
     use crate::identity::Rejection;
 
     fn replies() -> Replies {
@@ -146,7 +151,8 @@ mod tests {
     fn a_challenge_names_what_the_route_takes() {
         let challenges = |refusal: &Refusal, accepts| {
             let access = Access::Authenticated;
-            let route = RouteLabel { name: "/".to_owned(), index: 0, access, accepts };
+            let mode = Mode::Enforce;
+            let route = RouteLabel { name: "/".to_owned(), index: 0, access, accepts, mode };
             let replies = Replies {
                 rejection: |_| {
                     let answer = Response::builder().status(401);

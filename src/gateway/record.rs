@@ -52,6 +52,7 @@ impl Recorder {
             route: None,
             decision: Decision::Deny,
             reason,
+            is_observed: false,
             credential: "none",
             check: None,
             user_id: None,

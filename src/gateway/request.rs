@@ -17,7 +17,7 @@ use super::forward_auth::Asked;
 use super::live::Live;
 use super::upstreams::{Admitted, Peer, Picked, Upstream, fingerprint};
 use crate::api::caller::Caller;
-use crate::config::Balance;
+use crate::config::{Balance, Mode};
 use crate::gate::{self, Judged, Passage, Presented, Verdict, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::identity::Reach;
 use crate::telemetry::{Check, InFlight, RequestRecord, Tier};
@@ -104,6 +104,9 @@ impl Request {
             route: judged.and_then(Judged::route).map(|route| route.name.as_str()),
             decision: self.outcome.decision,
             reason: self.outcome.reason,
+            is_observed: judged
+                .and_then(Judged::route)
+                .is_some_and(|route| route.mode == Mode::Observe),
             credential: judged.map_or("none", |judged| judged.presented.as_str()),
             check: judged.and_then(|judged| check(judged, self.judging)),
             user_id: identity.and_then(|identity| text(&identity.values.user_id)),

@@ -277,7 +277,8 @@ impl Authenticator {
         digest: TokenDigest,
         reach: &mut Reach,
     ) -> Result<Entry, IdentifyError> {
-        match self.opaque.form(token) {
+        let form = self.opaque.form(token);
+        match form {
             OpaqueForm::Minted => {}
             OpaqueForm::Imported if self.imported_may_exist().await? => {}
             OpaqueForm::Imported | OpaqueForm::Malformed => {
@@ -290,7 +291,8 @@ impl Authenticator {
         let mut source = Source::Any;
         for _ in 0..=ATTEMPTS {
             let (epoch, asked) = (self.revocations.epoch(), self.clock.now());
-            let look_up = self.look_ups.join((digest, source), self.look_up(digest, source));
+            let look_up = self.look_up(digest, form, source);
+            let look_up = self.look_ups.join((digest, source), look_up);
             let found = look_up.await;
             reach.extend(reach_of(&found));
             let Some(found) = found? else {
@@ -408,7 +410,12 @@ impl Authenticator {
         Ok(())
     }
 
-    async fn look_up(&self, digest: TokenDigest, source: Source) -> LookedUp<Arc<CachedToken>> {
+    async fn look_up(
+        &self,
+        digest: TokenDigest,
+        form: OpaqueForm,
+        source: Source,
+    ) -> LookedUp<Arc<CachedToken>> {
         let read = self.clock.now();
         if source == Source::Any
             && let Some(shared) = &self.shared
@@ -417,7 +424,13 @@ impl Authenticator {
         {
             return Ok(Some(Found { value: Arc::new(value), source: Source::Any }));
         }
-        let row = self.outage.note(Box::pin(self.store.opaque(digest)).await)?;
+        let row = match form {
+            OpaqueForm::Minted => Box::pin(self.store.opaque(digest)).await,
+            OpaqueForm::Imported | OpaqueForm::Malformed => {
+                Box::pin(self.store.imported_opaque(digest)).await
+            }
+        };
+        let row = self.outage.note(row)?;
         let with_mark = self.policy.check_password_mark;
         let Some(value) = row.map(|row| CachedToken::of(row, with_mark, read)) else {
             return Ok(None);

@@ -103,6 +103,20 @@ impl Store {
 
     /// What a token leads to, whether or not it is still good.
     pub async fn opaque(&self, digest: TokenDigest) -> Result<Option<OpaqueRow>> {
+        self.find_opaque(digest, false).await
+    }
+
+    /// The same for a token without our check sum: only an imported one can be good. Others
+    /// were minted under another root secret, and end with it.
+    pub async fn imported_opaque(&self, digest: TokenDigest) -> Result<Option<OpaqueRow>> {
+        self.find_opaque(digest, true).await
+    }
+
+    async fn find_opaque(
+        &self,
+        digest: TokenDigest,
+        imported_only: bool,
+    ) -> Result<Option<OpaqueRow>> {
         self.db
             .read(|| async {
                 let mut tx = self.db.snapshot().await?;
@@ -112,9 +126,11 @@ impl Store {
                     ", ",
                     user_columns!(),
                     " FROM opaque_tokens t JOIN logins l ON l.id = t.login_id \
-                     JOIN users u ON u.id = l.user_id WHERE t.digest = $1"
+                     JOIN users u ON u.id = l.user_id \
+                     WHERE t.digest = $1 AND (t.imported OR NOT $2)"
                 ));
-                let record: Option<OpaqueRecord> = tx.optional(query.bind(digest)).await?;
+                let query = query.bind(digest).bind(imported_only);
+                let record: Option<OpaqueRecord> = tx.optional(query).await?;
                 tx.commit(record.map(OpaqueRow::try_from).transpose()?).await
             })
             .await

@@ -32,6 +32,8 @@ pub struct RequestRecord<'a> {
     pub decision: Decision,
     /// Why, in one word of a closed list.
     pub reason: &'static str,
+    /// Whether its route only observes: then it passed, whatever was decided.
+    pub is_observed: bool,
     /// What kind of credential was looked at: `jwt`, `opaque`, `basic` or `none`.
     pub credential: &'static str,
     /// What it took to know whose it is; `None` where no credential was looked at.
@@ -45,6 +47,14 @@ pub struct RequestRecord<'a> {
     pub asked_by: Option<&'static str>,
     /// The upstream that answered.
     pub upstream: Option<&'a str>,
+}
+
+impl RequestRecord<'_> {
+    /// `enforce` or `observe`.
+    #[must_use]
+    pub const fn mode(&self) -> &'static str {
+        if self.is_observed { "observe" } else { "enforce" }
+    }
 }
 
 /// What it took to know who asks.
@@ -125,6 +135,7 @@ pub(super) fn sample() -> RequestRecord<'static> {
         route: Some("/app"),
         decision: Decision::Allow,
         reason: "authenticated",
+        is_observed: false,
         credential: "jwt",
         check: Some(Check { tier: Tier::Memory, took: Duration::from_micros(2) }),
         user_id: Some("7"),

@@ -15,6 +15,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use parking_lot::{Condvar, Mutex};
 
 use super::record::RequestRecord;
+use crate::config::LinkPage;
 use crate::model::Timestamp;
 
 /// Longer paths are cut: nobody reads them, and a flood of them should not fill a disk.
@@ -187,6 +188,7 @@ fn write_line(line: &mut Vec<u8>, record: &RequestRecord<'_>) {
     line.some_text(",\"portcullis.route\":", record.route);
     line.text(",\"portcullis.decision\":", record.decision.as_str());
     line.text(",\"portcullis.reason\":", record.reason);
+    line.some_text(",\"portcullis.mode\":", record.is_observed.then_some("observe"));
     line.text(",\"portcullis.credential\":", record.credential);
     line.some_text(",\"portcullis.tier\":", record.check.map(|check| check.tier.as_str()));
     line.some_text(",\"portcullis.asked_by\":", record.asked_by);
@@ -194,11 +196,20 @@ fn write_line(line: &mut Vec<u8>, record: &RequestRecord<'_>) {
     line.word("}\n");
 }
 
-/// Without the query, which may carry secrets, and not endless.
+/// Without the query, which may carry secrets, without the token of a mailed link, and not endless.
 fn path(path: &str) -> &str {
     let end = memchr::memchr2(b'?', b'#', path.as_bytes()).unwrap_or(path.len());
+    let end = link(path).map_or(end, |link| link.min(end));
     let end = (0..=MAX_PATH.min(end)).rev().find(|at| path.is_char_boundary(*at));
     &path[..end.unwrap_or(0)]
+}
+
+/// Where the rest of a page's path begins: who has it can set a password. However the path was
+/// mangled, as far as it shows the page.
+fn link(path: &str) -> Option<usize> {
+    memchr::memmem::find(path.as_bytes(), b"/pages/")?;
+    let begins = |page: LinkPage| Some(path.find(page.path())? + page.path().len());
+    LinkPage::ALL.into_iter().filter_map(begins).min().filter(|at| &path[*at..] != "done/")
 }
 
 /// A flat JSON object that is being written. Writing to memory cannot fail.
@@ -318,6 +329,20 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["url.path"], nasty);
         assert_eq!(value["http.request.method"], "G\"T");
+    }
+
+    #[test]
+    fn the_token_of_a_mailed_link_is_left_out() {
+        for (requested, written) in [
+            ("/auth/pages/password/MQ/diqrgt-0123/", "/auth/pages/password/"),
+            ("/auth/pages/activation/MQ/diqrgt-0123", "/auth/pages/activation/"),
+            ("//auth//x/../pages/username/MQ/a-b/?c", "//auth//x/../pages/username/"),
+            ("/auth/pages/password/", "/auth/pages/password/"),
+            ("/auth/pages/password/done/", "/auth/pages/password/done/"),
+            ("/pages/about/us", "/pages/about/us"),
+        ] {
+            assert_eq!(path(requested), written, "{requested}");
+        }
     }
 
     #[test]

@@ -46,6 +46,7 @@ struct Decisions {
     credential: &'static str,
     decision: Decision,
     reason: &'static str,
+    mode: &'static str,
     count: IntCounter,
 }
 
@@ -121,17 +122,19 @@ impl RouteSeries {
             d.decision == record.decision
                 && d.credential == record.credential
                 && d.reason == record.reason
+                && d.mode == record.mode()
         };
         if let Some(decisions) = route.decisions.read().iter().find(|d| is_it(d)) {
             return decisions.count.inc();
         }
         let RequestRecord { credential, decision, reason, .. } = *record;
-        let labels = [name, credential, decision.as_str(), reason, "enforce"];
+        let mode = record.mode();
+        let labels = [name, credential, decision.as_str(), reason, mode];
         let count = self.decisions.with_label_values(&labels);
         count.inc();
         let mut all = route.decisions.write();
         if !all.iter().any(is_it) {
-            all.push(Decisions { credential, decision, reason, count });
+            all.push(Decisions { credential, decision, reason, mode, count });
         }
     }
 }

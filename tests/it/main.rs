@@ -48,6 +48,8 @@ mod api;
 
 #[cfg(test)]
 mod mail;
+#[cfg(test)]
+mod observe;
 
 #[cfg(test)]
 mod telemetry;

@@ -6,7 +6,7 @@ use super::paths::{KEY_SET, lies_under, not_canonical};
 use super::server::is_origin;
 use crate::config::endpoint::is_host_name;
 use crate::config::fault::Report;
-use crate::config::sections::{Access, Route, Scheme, Settings};
+use crate::config::sections::{Access, Mode, Route, Scheme, Settings};
 use crate::config::words::nearest;
 
 pub(super) fn check(settings: &Settings, report: &mut Report) {
@@ -16,6 +16,7 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
         same(route, &settings.routes[..index], &key("path"), report);
         hosts_and_methods(route, index, report);
         credentials(route, settings, &key("credentials"), report);
+        mode(route, &key("mode"), report);
         upstream(route, settings, &key("upstream"), report);
         super::changes::check(route, index, settings, report);
         if !route.groups.is_empty()
@@ -125,6 +126,20 @@ fn credentials(route: &Route, settings: &Settings, key: &str, report: &mut Repor
     }
 }
 
+fn mode(route: &Route, key: &str, report: &mut Report) {
+    match (route.mode, route.access) {
+        (Mode::Enforce, _) => {}
+        (Mode::Observe, Access::Deny | Access::Anonymous) => {
+            let text = "there is nothing to observe where nobody or everybody passes";
+            report.fault(key, text, "leave it out");
+        }
+        (Mode::Observe, _) => {
+            let text = "everybody passes this route: what the gateway would refuse is only logged and counted";
+            report.warn(key, text);
+        }
+    }
+}
+
 fn upstream(route: &Route, settings: &Settings, key: &str, report: &mut Report) {
     let names: Vec<&str> =
         settings.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
@@ -161,7 +176,7 @@ fn upstream(route: &Route, settings: &Settings, key: &str, report: &mut Report) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::check::testing::faulty;
+    use crate::config::check::testing::{faulty, warned};
     use crate::config::{Tls, Upstream};
 
     fn route(path: &str) -> Route {
@@ -282,6 +297,15 @@ mod tests {
         assert!(taking(Access::Anonymous, &both[..1]).is_empty());
         assert_eq!(taking(Access::Anonymous, &both), ["routes[0].credentials"]);
         assert_eq!(taking(Access::Authenticated, &[]), ["routes[0].credentials"]);
+    }
+
+    #[test]
+    fn what_is_only_observed_is_warned_of_and_must_be_something() {
+        let observed = |access| with(vec![Route { access, mode: Mode::Observe, ..route("/") }]);
+        assert_eq!(faulty(check, &observed(Access::Anonymous)), ["routes[0].mode"]);
+        assert_eq!(faulty(check, &observed(Access::Deny)), ["routes[0].mode"]);
+        assert_eq!(warned(check, &observed(Access::Staff)), ["routes[0].mode"]);
+        assert!(warned(check, &with(vec![route("/")])).is_empty());
     }
 
     #[test]

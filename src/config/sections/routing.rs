@@ -97,6 +97,8 @@ pub struct Route {
     pub methods: Vec<String>,
     /// Who may pass. Default `authenticated`.
     pub access: Access,
+    /// Whether what is decided is also done. Default `enforce`.
+    pub mode: Mode,
     /// Which credentials count here: `bearer` (tokens), `basic` (a name with a password or a
     /// token, RFC 7617). Default `["bearer"]`.
     pub credentials: Vec<Scheme>,
@@ -136,6 +138,7 @@ impl Default for Route {
             hosts: Vec::new(),
             methods: Vec::new(),
             access: Access::default(),
+            mode: Mode::default(),
             credentials: vec![Scheme::Bearer],
             groups: Vec::new(),
             upstream: None,
@@ -160,6 +163,17 @@ pub enum Scheme {
     Bearer,
     /// A name with a password or a token after `Basic`.
     Basic,
+}
+
+/// Whether what is decided is also done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It is.
+    #[default]
+    Enforce,
+    /// Everybody passes; what would have been refused is logged and counted.
+    Observe,
 }
 
 /// Who may pass.

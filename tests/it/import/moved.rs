@@ -2,7 +2,9 @@
 
 use http::{Method, StatusCode};
 use portcullis::config::{SecretText, TrustedIssuer};
-use portcullis::model::{Timestamp, UserId};
+use portcullis::identity::token_digest;
+use portcullis::model::{LoginId, Timestamp, UserId};
+use portcullis::store::NewOpaque;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
@@ -144,4 +146,26 @@ async fn an_old_refresh_token_gives_access_tokens_of_ours_unless_it_was_blacklis
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
     let body = json!({"detail": "Token is blacklisted", "code": "token_not_valid"});
     assert_eq!(answer.json(), body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_ours_under_another_root_secret_do_not_pass_for_imported_ones() {
+    let place = Move::of_sample().await;
+    let subject = moved(&place).await;
+    // Whatever it was minted under, it does not have our check sum.
+    let token = "0123456789abcdef0123456789abcdef01234567";
+    let alice = place.store().await.user_by_username("alice").await.unwrap().unwrap();
+    let new = NewOpaque {
+        login: LoginId([7; 16]),
+        user: alice.id,
+        digest: token_digest(token),
+        seed: None,
+        expires: None,
+    };
+    let now = subject.clock.now();
+    let made = place.store().await.log_in_opaque(new, alice.generation, 9, false, now).await;
+    assert!(made.unwrap().is_some());
+    let refused = subject.get_as("/app", token).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(refused.json()["detail"], "Invalid token.");
 }

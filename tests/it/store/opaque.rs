@@ -148,9 +148,11 @@ async fn imported_tokens_are_known_to_exist(place: &Place) {
     let ada = register(&store, "ada", "").await.id;
     let imported = log_in(&store, ada, 1).await;
     assert!(!store.has_imported_tokens().await.unwrap());
+    assert!(store.imported_opaque(imported.digest).await.unwrap().is_none());
     place.execute("UPDATE opaque_tokens SET imported = TRUE").await;
     assert!(store.has_imported_tokens().await.unwrap());
     assert!(store.opaque(imported.digest).await.unwrap().is_some());
+    assert!(store.imported_opaque(imported.digest).await.unwrap().is_some());
     store.end_login(imported.login, second(2)).await.unwrap();
     assert!(!store.has_imported_tokens().await.unwrap());
 }

@@ -208,7 +208,7 @@ class Shell:
 
 
 def documents(root):
-    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+    return [*(root / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")), *sorted((root / "docs").rglob("*.md"))]
 
 
 def targets(root):

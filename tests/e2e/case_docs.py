@@ -1,5 +1,9 @@
 """The commands of README.md and docs/: run, and what they print compared with what is written."""
 
+import os
+import subprocess
+import sys
+
 from documents import Shell, documents, place, read, targets
 from servers import Trouble
 from stage import end_group, equal, listens
@@ -13,6 +17,10 @@ def run(report, tools, program, folder):
                 "uvicorn": tools.python.parent / "uvicorn"}
     with report.case("docs: a document that promises something else is found out"):
         found_out(Shell(place(folder, 0), ROOT / "docs/guides/examples", programs, end_group), folder)
+    with report.case("docs: the reference of the settings is the one of this binary"):
+        done = subprocess.run([sys.executable, ROOT / "scripts/config-reference", "--check"], capture_output=True,
+                              text=True, env={**os.environ, "PORTCULLIS_BIN": str(program)}, timeout=60)
+        equal(done.returncode, 0, done.stdout + done.stderr)
     count = 0
     for document in documents(ROOT):
         name = document.relative_to(ROOT)

@@ -233,6 +233,8 @@ struct Starting {
 impl Starting {
     fn bind(settings: Settings, options: Options) -> anyhow::Result<Self> {
         let listeners = gateway::bind(&settings)?;
+        let log = options.log.in_format(settings.server.log_format);
+        let options = Options { log, ..options };
         Ok(Self {
             settings: Arc::new(settings),
             options,

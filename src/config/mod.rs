@@ -48,9 +48,9 @@ pub use pages::LinkPage;
 
 pub use sections::{
     Access, Accounts, Argon2, Cache, Compatibility, Cors, Database, IdentityHeaders, JwtTokens,
-    Limits, ListenAddress, Listener, Mail, OpaqueScope, OpaqueTokens, Pool, Preset, Redis,
-    Registration, Revocation, Route, Scheme, Server, Settings, Tls, TlsCertificate, TlsVersion,
-    Tokens, TrustedIssuer, TrustedUsers, UnderscoreHeaders, Upstream,
+    Limits, ListenAddress, Listener, LogFormat, Mail, OpaqueScope, OpaqueTokens, Pool, Preset,
+    Redis, Registration, Revocation, Route, Scheme, Server, Settings, Tls, TlsCertificate,
+    TlsVersion, Tokens, TrustedIssuer, TrustedUsers, UnderscoreHeaders, Upstream,
 };
 pub use shape::schema;
 pub use values::{Lifetime, Period, Rate, SecretText};

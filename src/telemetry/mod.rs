@@ -9,6 +9,7 @@ pub mod logs;
 mod certificates;
 mod checks;
 mod issuer_series;
+mod lines;
 mod maker;
 mod metrics;
 mod record;
@@ -17,5 +18,5 @@ mod series;
 
 pub use self::issuer_series::IssuerSeries;
 pub use self::metrics::{InFlight, Metrics};
-pub use self::record::{Check, Decision, RequestRecord, Tier};
+pub use self::record::{Check, Decision, RequestHead, RequestRecord, Tier};
 pub use self::request_log::RequestLog;

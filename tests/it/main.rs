@@ -48,6 +48,8 @@ mod api;
 mod mail;
 
 #[cfg(test)]
+mod request_log;
+#[cfg(test)]
 mod telemetry;
 
 #[cfg(test)]

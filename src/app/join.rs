@@ -237,7 +237,7 @@ impl Parts {
         starting: Starting,
         stopping: watch::Receiver<bool>,
     ) -> anyhow::Result<Drained> {
-        let Starting { settings, options, listeners, health, metrics } = starting;
+        let Starting { settings, options, listeners, health, metrics, supervisor } = starting;
         let Options { clock, log, source, .. } = options;
         watch_over(&self, &clock, &health, &metrics);
         // They outlive the background work: connections to the database may live on them.
@@ -266,6 +266,7 @@ impl Parts {
                 accounts: self.accounts,
                 metrics: Arc::clone(&metrics),
                 clock: clock.clone(),
+                supervisor,
             };
             background.spawn(reloader.run(ending));
         }

@@ -7,6 +7,7 @@ mod join;
 mod reload;
 mod secret_key;
 mod shared;
+mod supervisor;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::gateway::{self, Drained, Health, Listeners};
 use crate::mail::Transport;
 use crate::store::{DatabaseOptions, Store, StoreError};
 use crate::telemetry::{Metrics, RequestLog};
+use supervisor::Supervisor;
 
 pub use reload::Source;
 pub use secret_key::root_key;
@@ -121,9 +123,19 @@ pub async fn serve(settings: Settings, options: Options) -> anyhow::Result<()> {
     }
     let mut signals = StopSignals::listen()?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let supervisor = Supervisor::default();
+    let starting = Starting { supervisor: Some(supervisor.clone()), ..starting };
     let serving = tokio::spawn(starting.serve(stopping, ready));
+    let heart = supervisor.clone();
+    let beating = tokio::spawn(async move { heart.beat().await });
+    let waiting = supervisor.clone();
     tokio::spawn(async move {
-        if became_ready.await.is_ok() {
+        let served = tokio::select! {
+            served = became_ready => served,
+            () = waiting.ask_for_time() => return,
+        };
+        if served.is_ok() {
+            waiting.ready().await;
             for address in listening {
                 tracing::info!(address, "serving traffic");
             }
@@ -140,6 +152,7 @@ pub async fn serve(settings: Settings, options: Options) -> anyhow::Result<()> {
     let signals = tokio::spawn(async move {
         signals.next().await;
         tracing::info!("stopping: no new connections, requests in flight finish");
+        supervisor.stopping().await;
         stop.send_replace(true);
         signals.next().await;
         tracing::warn!("second signal: ending at once");
@@ -147,6 +160,7 @@ pub async fn serve(settings: Settings, options: Options) -> anyhow::Result<()> {
     });
     let drained = serving.await.context("the gateway's task ended early")?;
     signals.abort();
+    beating.abort();
     match drained? {
         Drained::Whole => tracing::info!("stopped"),
         Drained::Cut(connections) => {
@@ -212,17 +226,22 @@ struct Starting {
     listeners: Listeners,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
+    /// Who is told of reloads; nobody unless this process is the gateway and nothing else.
+    supervisor: Option<Supervisor>,
 }
 
 impl Starting {
     fn bind(settings: Settings, options: Options) -> anyhow::Result<Self> {
         let listeners = gateway::bind(&settings)?;
+        let log = options.log.in_format(settings.server.log_format);
+        let options = Options { log, ..options };
         Ok(Self {
             settings: Arc::new(settings),
             options,
             listeners,
             health: Arc::new(Health::new()),
             metrics: Metrics::new(),
+            supervisor: None,
         })
     }
 

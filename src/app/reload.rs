@@ -17,6 +17,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
+use super::supervisor::Supervisor;
 use crate::accounts::Accounts;
 use crate::clock::Clock;
 use crate::config::{Faults, IdentityHeaders, Limits, Loaded, Server, Settings, Tls};
@@ -87,6 +88,7 @@ pub(super) struct Reloader {
     pub(super) accounts: Arc<Accounts>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
+    pub(super) supervisor: Option<Supervisor>,
 }
 
 /// How it went, for the metrics.
@@ -115,7 +117,13 @@ impl Reloader {
                 continue;
             }
             taken = now;
+            if let Some(supervisor) = &self.supervisor {
+                supervisor.reloading().await;
+            }
             let good = self.reload().await;
+            if let Some(supervisor) = &self.supervisor {
+                supervisor.reloaded(good).await;
+            }
             outcome.good.store(good, Ordering::Relaxed);
             if good {
                 outcome.at.store(self.clock.now().micros(), Ordering::Relaxed);

@@ -51,9 +51,9 @@ pub use pages::LinkPage;
 
 pub use sections::{
     Access, Accounts, Argon2, Balance, Cache, Compatibility, Cors, Database, Ejection, HealthCheck,
-    IdentityHeaders, JwtTokens, Limits, ListenAddress, Listener, Mail, Mode, OpaqueScope,
-    OpaqueTokens, Pool, Preset, Protocol, Redis, Registration, Revocation, Route, Scheme, Server,
-    Settings, Tls, TlsCertificate, TlsVersion, Tokens, TrustedIssuer, TrustedUsers,
+    IdentityHeaders, JwtTokens, Limits, ListenAddress, Listener, LogFormat, Mail, Mode,
+    OpaqueScope, OpaqueTokens, Pool, Preset, Protocol, Redis, Registration, Revocation, Route,
+    Scheme, Server, Settings, Tls, TlsCertificate, TlsVersion, Tokens, TrustedIssuer, TrustedUsers,
     UnderscoreHeaders, Upstream, UpstreamTls,
 };
 pub use shape::schema;

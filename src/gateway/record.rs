@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::arrival::Arrival;
 use super::request_line::RequestLine;
 use crate::clock::Clock;
-use crate::telemetry::{Decision, Metrics, RequestLog, RequestRecord};
+use crate::telemetry::{Decision, Metrics, RequestHead, RequestLog, RequestRecord};
 
 /// Methods and paths of refused requests are anybody's bytes: the log gets this much of them.
 const LOGGED_BYTES: usize = 1024;
@@ -40,10 +40,11 @@ impl Recorder {
     ) {
         self.metrics.refused_by_server(reason);
         let line = RequestLine::of(first_line);
-        self.log.write(&RequestRecord {
+        let (method, path) = (printable(line.method), printable(line.path()));
+        let record = RequestRecord {
             at: arrival.at,
-            method: &printable(line.method),
-            path: &printable(line.path()),
+            method: &method,
+            path: &path,
             status,
             duration: arrival.since.elapsed(),
             peer: peer(arrival),
@@ -59,7 +60,14 @@ impl Recorder {
             user_name: None,
             asked_by: None,
             upstream: None,
-        });
+        };
+        let version = match line.version {
+            b"HTTP/1.0" => Some("1.0"),
+            b"HTTP/1.1" => Some("1.1"),
+            b"HTTP/2.0" => Some("2"),
+            _ => None,
+        };
+        self.log.write_with(&record, &RequestHead { version, ..RequestHead::default() });
     }
 
     /// A connection that was not taken. Counted only: a flood must not fill the log.

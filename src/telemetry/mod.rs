@@ -9,6 +9,7 @@ pub mod logs;
 mod certificates;
 mod checks;
 mod issuer_series;
+mod lines;
 mod maker;
 mod metrics;
 mod record;
@@ -18,6 +19,6 @@ mod upstreams;
 
 pub use self::issuer_series::IssuerSeries;
 pub use self::metrics::{InFlight, Metrics};
-pub use self::record::{Check, Decision, RequestRecord, Tier};
+pub use self::record::{Check, Decision, RequestHead, RequestRecord, Tier};
 pub use self::request_log::RequestLog;
 pub use self::upstreams::UpstreamMetrics;

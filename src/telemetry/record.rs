@@ -57,6 +57,21 @@ impl RequestRecord<'_> {
     }
 }
 
+/// What the forms `ecs` and `combined` tell of a request beyond its record.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RequestHead<'a> {
+    /// The version of HTTP: `1.1`, `2`.
+    pub version: Option<&'a str>,
+    /// The host that was asked for, perhaps with a port.
+    pub host: Option<&'a str>,
+    /// Where the client says that it comes from; whatever follows a `?` is left out of the log.
+    pub referrer: Option<&'a str>,
+    /// What the client says that it is.
+    pub user_agent: Option<&'a str>,
+    /// Bytes of the answer's body.
+    pub bytes: Option<u64>,
+}
+
 /// What it took to know who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Check {
@@ -118,6 +133,17 @@ impl Decision {
             Self::Error => "error",
             Self::Local => "local",
         }
+    }
+}
+
+#[cfg(test)]
+pub(super) fn sample_head() -> RequestHead<'static> {
+    RequestHead {
+        version: Some("1.1"),
+        host: Some("app.example:8443"),
+        referrer: Some("https://app.example/from?token=secret"),
+        user_agent: Some("Mozilla/5.0 (X11; Linux x86_64)"),
+        bytes: Some(2048),
     }
 }
 

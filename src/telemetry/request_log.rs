@@ -1,4 +1,4 @@
-//! One line of JSON for each request, in the words of the Elastic Common Schema.
+//! One line for each request, in the form that was asked for ([`super::lines`]).
 //!
 //! Requests hand their line to a bounded queue and go on; a thread writes. A slow or broken
 //! reader of our standard output costs lines, which are counted, and never requests. It must
@@ -10,16 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::record::RequestRecord;
-use crate::config::LinkPage;
-use crate::model::Timestamp;
-
-/// Longer paths are cut: nobody reads them, and a flood of them should not fill a disk.
-const MAX_PATH: usize = 1024;
+use super::lines::write_line;
+use super::record::{RequestHead, RequestRecord};
+use crate::config::LogFormat;
 
 /// How long lines gather before they are written. Waking the writer and asking the system once
 /// for each line would cost a busy gateway more than checking a credential does.
@@ -31,14 +28,7 @@ const KEPT_BYTES: usize = 1 << 20;
 /// How long the last lines may take to be written at the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// The last second that RFC 3339 can write.
-const END_OF_TIME: u64 = 253_402_300_799_999_999;
-
-const MICROS: u64 = 1_000_000;
-
 thread_local! {
-    /// The second of a thread's last line, as it is written.
-    static SECOND: RefCell<(Option<u64>, String)> = const { RefCell::new((None, String::new())) };
     /// Where a thread writes its lines before they are queued.
     static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -49,6 +39,7 @@ pub struct RequestLog {
     queue: Arc<Queue>,
     /// Ends when the writer has. The lock is never contended: only dropping looks at it.
     writer: Mutex<Receiver<()>>,
+    format: LogFormat,
 }
 
 /// What waits for the writer.
@@ -95,14 +86,26 @@ impl RequestLog {
             queue.waiting.lock().closing = true;
             tracing::error!(%error, "the request log cannot be written");
         }
-        Self { queue, writer: Mutex::new(writer) }
+        Self { queue, writer: Mutex::new(writer), format: LogFormat::default() }
+    }
+
+    /// The same log, with lines of this form.
+    #[must_use]
+    pub fn in_format(mut self, format: LogFormat) -> Self {
+        self.format = format;
+        self
     }
 
     /// Queues the line of a request; drops it if the queue is full.
     pub fn write(&self, record: &RequestRecord<'_>) {
+        self.write_with(record, &RequestHead::default());
+    }
+
+    /// The same, with what is known of the request's head; `json` has no place for that.
+    pub fn write_with(&self, record: &RequestRecord<'_>, head: &RequestHead<'_>) {
         LINE.with_borrow_mut(|line| {
             line.clear();
-            write_line(line, record);
+            write_line(line, self.format, record, head);
             self.queue.push(line);
         });
     }
@@ -171,95 +174,6 @@ impl Queue {
     }
 }
 
-fn write_line(line: &mut Vec<u8>, record: &RequestRecord<'_>) {
-    let mut line = Line(line);
-    line.word("{\"@timestamp\":\"");
-    line.time(record.at);
-    line.text("\",\"http.request.method\":", record.method);
-    line.number(",\"http.response.status_code\":", record.status);
-    line.text(",\"url.path\":", path(record.path));
-    line.some_text(",\"source.ip\":", record.peer);
-    line.some_text(",\"client.ip\":", record.client);
-    line.some_text(",\"user.id\":", record.user_id);
-    line.some_text(",\"user.name\":", record.user_name);
-    line.text(",\"http.request.id\":", record.request_id);
-    let nanos = u64::try_from(record.duration.as_nanos()).unwrap_or(u64::MAX);
-    line.number(",\"event.duration\":", nanos);
-    line.some_text(",\"portcullis.route\":", record.route);
-    line.text(",\"portcullis.decision\":", record.decision.as_str());
-    line.text(",\"portcullis.reason\":", record.reason);
-    line.some_text(",\"portcullis.mode\":", record.is_observed.then_some("observe"));
-    line.text(",\"portcullis.credential\":", record.credential);
-    line.some_text(",\"portcullis.tier\":", record.check.map(|check| check.tier.as_str()));
-    line.some_text(",\"portcullis.asked_by\":", record.asked_by);
-    line.some_text(",\"portcullis.upstream\":", record.upstream);
-    line.word("}\n");
-}
-
-/// Without the query, which may carry secrets, without the token of a mailed link, and not endless.
-fn path(path: &str) -> &str {
-    let end = memchr::memchr2(b'?', b'#', path.as_bytes()).unwrap_or(path.len());
-    let end = link(path).map_or(end, |link| link.min(end));
-    let end = (0..=MAX_PATH.min(end)).rev().find(|at| path.is_char_boundary(*at));
-    &path[..end.unwrap_or(0)]
-}
-
-/// Where the rest of a page's path begins: who has it can set a password. However the path was
-/// mangled, as far as it shows the page.
-fn link(path: &str) -> Option<usize> {
-    memchr::memmem::find(path.as_bytes(), b"/pages/")?;
-    let begins = |page: LinkPage| Some(path.find(page.path())? + page.path().len());
-    LinkPage::ALL.into_iter().filter_map(begins).min().filter(|at| &path[*at..] != "done/")
-}
-
-/// A flat JSON object that is being written. Writing to memory cannot fail.
-struct Line<'a>(&'a mut Vec<u8>);
-
-impl Line<'_> {
-    /// Punctuation and keys, as they stand.
-    fn word(&mut self, word: &'static str) {
-        self.0.extend_from_slice(word.as_bytes());
-    }
-
-    fn number(&mut self, before: &'static str, value: impl itoa::Integer) {
-        self.word(before);
-        self.0.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-    }
-
-    /// As RFC 3339 has it, to the microsecond. The second is written out once, not for each line.
-    fn time(&mut self, at: Timestamp) {
-        let micros = u64::try_from(at.micros()).unwrap_or(0).min(END_OF_TIME);
-        let (second, micros) = (micros / MICROS, micros % MICROS);
-        SECOND.with_borrow_mut(|(written, text)| {
-            if *written != Some(second) {
-                let moment = UNIX_EPOCH + Duration::from_secs(second);
-                *text = humantime::format_rfc3339_seconds(moment).to_string();
-                text.pop(); // the Z
-                *written = Some(second);
-            }
-            self.0.extend_from_slice(text.as_bytes());
-        });
-        // A one in front keeps the zeros.
-        let mut digits = itoa::Buffer::new();
-        let digits = digits.format(MICROS + micros);
-        self.word(".");
-        self.0.extend_from_slice(&digits.as_bytes()[1..]);
-        self.word("Z");
-    }
-
-    /// Text of whatever origin.
-    fn text(&mut self, before: &'static str, value: &str) {
-        self.word(before);
-        let _ = serde_json::to_writer(&mut *self.0, value);
-    }
-
-    fn some_text(&mut self, before: &'static str, value: Option<&str>) {
-        if let Some(value) = value {
-            self.text(before, value);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -295,74 +209,6 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Err(io::ErrorKind::BrokenPipe.into())
-        }
-    }
-
-    fn text(record: &RequestRecord<'_>) -> String {
-        let mut line = Vec::new();
-        write_line(&mut line, record);
-        String::from_utf8(line).unwrap()
-    }
-
-    #[test]
-    fn a_request_is_one_line_of_json() {
-        let expected = concat!(
-            r#"{"@timestamp":"2023-11-14T22:13:20.000042Z","http.request.method":"GET","#,
-            r#""http.response.status_code":200,"url.path":"/app/x","source.ip":"192.0.2.1","#,
-            r#""client.ip":"203.0.113.9","user.id":"7","user.name":"ada","http.request.id":"00ff","#,
-            r#""event.duration":1500000,"portcullis.route":"/app","portcullis.decision":"allow","#,
-            r#""portcullis.reason":"authenticated","portcullis.credential":"jwt","portcullis.tier":"l1","#,
-            r#""portcullis.upstream":"app"}"#,
-            "\n"
-        );
-        assert_eq!(text(&sample()), expected);
-    }
-
-    #[test]
-    fn what_clients_write_cannot_leave_its_place() {
-        let nasty = "/a\"},{\n\r\t\u{1b}[31m\\\u{2028}é";
-        let record =
-            RequestRecord { path: nasty, method: "G\"T", user_name: Some(nasty), ..sample() };
-        let line = text(&record);
-        assert_eq!(line.matches('\n').count(), 1);
-        assert!(!line.contains('\u{1b}'));
-        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(value["url.path"], nasty);
-        assert_eq!(value["http.request.method"], "G\"T");
-    }
-
-    #[test]
-    fn the_token_of_a_mailed_link_is_left_out() {
-        for (requested, written) in [
-            ("/auth/pages/password/MQ/diqrgt-0123/", "/auth/pages/password/"),
-            ("/auth/pages/activation/MQ/diqrgt-0123", "/auth/pages/activation/"),
-            ("//auth//x/../pages/username/MQ/a-b/?c", "//auth//x/../pages/username/"),
-            ("/auth/pages/password/", "/auth/pages/password/"),
-            ("/auth/pages/password/done/", "/auth/pages/password/done/"),
-            ("/pages/about/us", "/pages/about/us"),
-        ] {
-            assert_eq!(path(requested), written, "{requested}");
-        }
-    }
-
-    #[test]
-    fn queries_are_left_out_and_long_paths_cut() {
-        let value = |path: &str| {
-            let line = text(&RequestRecord { path, ..sample() });
-            serde_json::from_str::<serde_json::Value>(&line).unwrap()["url.path"].clone()
-        };
-        assert_eq!(value("/x?token=secret"), "/x");
-        assert_eq!(value("/x#secret"), "/x");
-        assert_eq!(value(&"é".repeat(1024)), "é".repeat(512));
-        assert_eq!(value(&format!("/{}", "é".repeat(1024))), format!("/{}", "é".repeat(511)));
-    }
-
-    #[test]
-    fn times_beyond_the_calendar_do_not_panic() {
-        for micros in [i64::MIN, -1, i64::MAX] {
-            let at = Timestamp::from_micros(micros);
-            let line = text(&RequestRecord { at, ..sample() });
-            assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok(), "{line}");
         }
     }
 

@@ -52,6 +52,8 @@ mod mail;
 mod observe;
 
 #[cfg(test)]
+mod request_log;
+#[cfg(test)]
 mod telemetry;
 
 #[cfg(test)]

@@ -123,11 +123,16 @@ impl Subject {
         Arc::clone(&self.asked)
     }
 
+    /// The request log so far.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
+    }
+
     /// The first line of the request log that has all of these texts in it.
     pub(crate) async fn logged(&self, wanted: &[&str]) -> String {
         let found = async {
             loop {
-                let text = String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap();
+                let text = self.log();
                 let is_it = |line: &&str| wanted.iter().all(|wanted| line.contains(wanted));
                 if let Some(line) = text.lines().find(is_it) {
                     return line.to_owned();

@@ -40,6 +40,8 @@ pub struct Server {
     pub shutdown_delay: Period,
     /// How long requests in flight may take to end after that. Default 30s.
     pub drain_timeout: Period,
+    /// How the request log is written: `json`, `ecs` or `combined`.
+    pub log_format: LogFormat,
     /// Certificates of the traffic listeners; none: plain HTTP.
     pub tls: Option<Tls>,
     /// Listeners beside `listen`, each with settings of its own.
@@ -58,10 +60,24 @@ impl Default for Server {
             reserved_prefix: "/_portcullis".to_owned(),
             shutdown_delay: Period::seconds(0),
             drain_timeout: Period::seconds(30),
+            log_format: LogFormat::Json,
             tls: None,
             listeners: Vec::new(),
         }
     }
+}
+
+/// The form of a request's line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A flat JSON object.
+    #[default]
+    Json,
+    /// A nested JSON object, a document of the Elastic Common Schema.
+    Ecs,
+    /// The line that Apache and nginx call combined.
+    Combined,
 }
 
 /// Outgoing mail.

@@ -3,6 +3,14 @@
 use super::*;
 
 #[test]
+fn a_form_that_no_log_has_is_refused() {
+    assert_eq!(
+        toml("[server]\nlog_format = \"xml\"\n").faults(),
+        ["p.toml:2:1: server.log_format: the value is none of json, ecs, combined"]
+    );
+}
+
+#[test]
 fn one_file_with_many_faults_yields_all_of_them_with_their_lines() {
     let written = toml(
         r#"secret_key = "hunter2"

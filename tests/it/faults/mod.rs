@@ -14,3 +14,4 @@ mod late_database;
 mod restart;
 mod shell;
 mod stop;
+mod supervisor;

@@ -98,8 +98,14 @@ impl Process {
 
     /// Starts it, and waits until it answers probes.
     pub(super) async fn begin(config: &Path) -> Self {
-        let mut child =
-            program().args(["serve", "--config"]).arg(config).spawn().expect("it starts");
+        Self::begin_within(config, &[]).await
+    }
+
+    /// The same, with these variables in its environment.
+    pub(super) async fn begin_within(config: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut program = program();
+        program.args(["serve", "--config"]).arg(config).envs(environment.iter().copied());
+        let mut child = program.spawn().expect("it starts");
         let log = read_log(&mut child);
         let telemetry = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut process = Self { child, log, telemetry, traffic: None };

@@ -130,7 +130,9 @@ fn no_file_names_a_place_on_somebodys_machine() {
     for folder in ["tests/it", "docs", "scripts", ".ci", "benches", "deploy"] {
         files.extend(files_below(folder, text));
     }
-    for name in ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile", "Cargo.toml"] {
+    for name in
+        ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile", "Cargo.toml"]
+    {
         files.push(read(&root().join(name)));
     }
     let faults: Vec<_> =

@@ -30,22 +30,22 @@ const NUL: &str = "Null characters are not allowed.";
 /// How a field is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rule {
-    name: &'static str,
-    presence: Presence,
-    blank: Blank,
+    pub(super) name: &'static str,
+    pub(super) presence: Presence,
+    pub(super) blank: Blank,
     space: Space,
-    limit: Limit,
-    kind: Kind,
+    pub(super) limit: Limit,
+    pub(super) kind: Kind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Presence {
+pub(super) enum Presence {
     Required,
     Optional,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Blank {
+pub(super) enum Blank {
     Refused,
     Allowed,
 }
@@ -60,14 +60,14 @@ pub(super) enum Space {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Limit {
+pub(super) enum Limit {
     None,
     Chars(usize),
     Bytes(usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Text,
     Username,
     Email,

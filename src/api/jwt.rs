@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::ApiParts;
 use super::endpoint::Request;
@@ -14,14 +15,28 @@ use super::reply::{self, Reply};
 use super::token::login_field;
 use super::users::password_space;
 
+/// What a login hands out.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TokenPair<'a> {
+    /// For `jwt/refresh/`.
+    refresh: &'a str,
+    /// For `Authorization: Bearer`.
+    access: &'a str,
+}
+
+/// What a refresh token is exchanged for.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FreshTokens<'a> {
+    /// For `Authorization: Bearer`.
+    access: &'a str,
+    /// Instead of the one that was sent, where refresh tokens are rotated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    refresh: Option<&'a str>,
+}
+
 /// POST `jwt/create/`. Here both fields are required.
 pub(super) async fn create(api: Arc<ApiParts>, request: Request) -> Result<Reply, Failure> {
-    #[derive(Serialize)]
-    struct Pair<'a> {
-        refresh: &'a str,
-        access: &'a str,
-    }
-
     let address = request.caller.address;
     let form = request.form(&api).await?;
 
@@ -33,18 +48,11 @@ pub(super) async fn create(api: Arc<ApiParts>, request: Request) -> Result<Reply
     };
 
     let pair = api.accounts.log_in_jwt(name, password, address).await.map_err(of_jwt_login)?;
-    Ok(reply::json(StatusCode::OK, &Pair { refresh: &pair.refresh, access: &pair.access }))
+    Ok(reply::json(StatusCode::OK, &TokenPair { refresh: &pair.refresh, access: &pair.access }))
 }
 
 /// POST `jwt/refresh/`.
 pub(super) async fn refresh(api: Arc<ApiParts>, request: Request) -> Result<Reply, Failure> {
-    #[derive(Serialize)]
-    struct Fresh<'a> {
-        access: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        refresh: Option<&'a str>,
-    }
-
     let form = request.form(&api).await?;
     let mut fields = Fields::of(&form);
     let Some(token) = fields.read(Rule::text("refresh")) else {
@@ -52,7 +60,7 @@ pub(super) async fn refresh(api: Arc<ApiParts>, request: Request) -> Result<Repl
     };
 
     let fresh = api.accounts.refresh(token).await.map_err(of_refresh)?;
-    let body = Fresh { access: &fresh.access, refresh: fresh.refresh.as_deref() };
+    let body = FreshTokens { access: &fresh.access, refresh: fresh.refresh.as_deref() };
     Ok(reply::json(StatusCode::OK, &body))
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::model::{LoginId, LoginKind, Timestamp};
 
@@ -13,27 +14,43 @@ use super::endpoint::Request;
 use super::failure::Failure;
 use super::reply::{self, Reply};
 
+/// One of the caller's logins.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Login {
+    /// Names it in the path.
+    id: String,
+    #[schema(inline)]
+    kind: TokenKind,
+    #[schema(format = DateTime)]
+    created: String,
+    #[schema(format = DateTime)]
+    last_used: String,
+    /// Null if it does not end by itself.
+    #[schema(format = DateTime, required)]
+    expires: Option<String>,
+    /// Whether the request came with a token of this login.
+    current: bool,
+}
+
+/// What a login handed out.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TokenKind {
+    Opaque,
+    Jwt,
+}
+
 /// GET `users/me/logins/`: those that are alive, the latest first.
 pub(super) async fn list(api: Arc<ApiParts>, request: Request) -> Result<Reply, Failure> {
-    #[derive(Serialize)]
-    struct Shown {
-        id: String,
-        kind: &'static str,
-        created: String,
-        last_used: String,
-        expires: Option<String>,
-        current: bool,
-    }
-
     let present = present(&request);
     let logins = api.accounts.logins(request.user()?).await?;
     let shown: Vec<_> = logins
         .into_iter()
-        .map(|login| Shown {
+        .map(|login| Login {
             id: login.id.to_string(),
             kind: match login.kind {
-                LoginKind::Opaque => "opaque",
-                LoginKind::Jwt => "jwt",
+                LoginKind::Opaque => TokenKind::Opaque,
+                LoginKind::Jwt => TokenKind::Jwt,
             },
             created: time(login.created),
             last_used: time(login.last_used),

@@ -8,7 +8,8 @@
 //! Reading order: `routes` (every path), `endpoint` (what happens to every request), `body` and
 //! `fields` (what was sent), the handlers by path (`users`, `people`,
 //! `logins`, `username`, `activation`, `recovery`, `token`, `jwt`),
-//! `failure` and `reply` (what is answered); `pages` is the same in HTML for mailed links.
+//! `failure` and `reply` (what is answered); `pages` is the same in HTML for mailed links, and
+//! `description` tells others what there is.
 
 pub mod caller;
 
@@ -35,6 +36,9 @@ mod users;
 mod failure;
 pub mod reply;
 
+mod description;
+
+pub use description::description;
 pub use endpoint::Answered;
 pub use routes::{ApiParts, router};
 

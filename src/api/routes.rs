@@ -19,7 +19,8 @@ use crate::identity::Authenticator;
 use super::endpoint::{Credentials, Endpoint, FinalSlash, Handler, Openness, whole};
 use super::reply::{self, Reply};
 use super::{
-    activation, jwt, key_set, logins, pages, people, recovery, root, token, username, users,
+    activation, description, jwt, key_set, logins, pages, people, recovery, root, token, username,
+    users,
 };
 
 /// What the API is made of.
@@ -50,6 +51,9 @@ pub fn router(parts: ApiParts) -> Router {
     if parts.accounts.settings().accounts.pages {
         router = pages::mount(router, &prefix, &parts);
     }
+    if parts.accounts.settings().server.api_description {
+        router = description::mount(router, &prefix, parts.accounts.settings());
+    }
     let keys = Arc::clone(&parts.accounts);
     router
         .route(
@@ -63,7 +67,7 @@ pub fn router(parts: ApiParts) -> Router {
 }
 
 /// Every path, what is allowed on it, and who may do it.
-fn endpoints() -> Vec<Endpoint> {
+pub(super) fn endpoints() -> Vec<Endpoint> {
     let post_only = |path, name, description, open, handler| Endpoint {
         path,
         name,
@@ -252,7 +256,7 @@ fn serve(parts: &Arc<ApiParts>, endpoint: &Arc<Endpoint>) -> axum::routing::Meth
 }
 
 /// Django's redirect to the path with its slash. 308 keeps the method and the body.
-async fn redirect(request: Request) -> Response {
+pub(super) async fn redirect(request: Request) -> Response {
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     let status =
         if reading { StatusCode::MOVED_PERMANENTLY } else { StatusCode::PERMANENT_REDIRECT };

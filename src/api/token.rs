@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use secrecy::ExposeSecret;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::accounts::LoginError;
 use crate::identity::{IdentifyError, Rejection};
@@ -16,13 +17,15 @@ use super::fields::{Fields, Rule};
 use super::reply::{self, Reply};
 use super::users::password_space;
 
+/// A login's token. It is shown this once.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OpaqueToken<'a> {
+    /// 40 hexadecimal digits.
+    auth_token: &'a str,
+}
+
 /// POST `token/login/`. A field left out is a failed login here, not a fault of the field.
 pub(super) async fn log_in(api: Arc<ApiParts>, request: Request) -> Result<Reply, Failure> {
-    #[derive(Serialize)]
-    struct Token<'a> {
-        auth_token: &'a str,
-    }
-
     let address = request.caller.address;
     let form = request.form(&api).await?;
 
@@ -39,7 +42,7 @@ pub(super) async fn log_in(api: Arc<ApiParts>, request: Request) -> Result<Reply
 
     let token = api.accounts.log_in_opaque(name, password, address).await;
     let token = token.map_err(of_token_login)?;
-    Ok(reply::json(StatusCode::OK, &Token { auth_token: token.expose_secret() }))
+    Ok(reply::json(StatusCode::OK, &OpaqueToken { auth_token: token.expose_secret() }))
 }
 
 /// POST `token/logout/`. The body is not read: neither its syntax nor its type matters.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::accounts::{ProfileEdit, ProofError, RegisterError, Registration};
+use crate::config;
 use crate::model::{User, UserId};
 
 use super::ApiParts;
@@ -27,8 +29,7 @@ pub(super) async fn register(api: Arc<ApiParts>, request: Request) -> Result<Rep
 
     let mut fields = Fields::of(&form);
     let username = fields.read(Rule::username());
-    let rule = email_rule(&api);
-    let email = fields.read(if rule.may_be_blank() { rule.optional() } else { rule });
+    let email = fields.read(first_email_rule(settings));
     let password = fields.read(Rule::new_password("password", password_space(&api)));
     let retyped = if settings.user_create_password_retype {
         fields.read(Rule::new_password("re_password", password_space(&api)))
@@ -86,8 +87,11 @@ pub(super) async fn change(
     // A read-only field is not even looked at: it may be taken, invalid or no text at all.
     let username =
         if accounts.may_rename() { fields.read(Rule::username().optional()) } else { None };
-    let email =
-        if accounts.may_change_email() { fields.read(email_rule(&api).optional()) } else { None };
+    let email = if accounts.may_change_email() {
+        fields.read(email_rule(&accounts.settings().accounts).optional())
+    } else {
+        None
+    };
     let mut faults = fields.into_faults();
     for field in accounts.taken(username, email, Some(id)).await? {
         faults.join(taken(field));
@@ -168,10 +172,15 @@ pub(super) fn prove(
 }
 
 /// An address to be stored. Who logs in by it, or is to be activated by it, must have one.
-fn email_rule(api: &ApiParts) -> Rule {
-    let settings = &api.accounts.settings().accounts;
+pub(super) fn email_rule(settings: &config::Accounts) -> Rule {
     let needed = settings.login_field == "email" || settings.send_activation_email;
     if needed { Rule::new_email() } else { Rule::new_email().or_blank() }
+}
+
+/// The address at registration.
+pub(super) fn first_email_rule(settings: &config::Accounts) -> Rule {
+    let rule = email_rule(settings);
+    if rule.may_be_blank() { rule.optional() } else { rule }
 }
 
 /// What becomes of white space around passwords, everywhere alike: otherwise one set with it
@@ -181,11 +190,13 @@ pub(super) fn password_space(api: &ApiParts) -> Space {
 }
 
 /// An account as clients see it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Account<'a> {
+    /// Empty if there is none.
     email: &'a str,
     /// Left out where accounts are shown by their username (djoser's `USER_ID_FIELD`).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     id: Option<i64>,
     username: &'a str,
 }

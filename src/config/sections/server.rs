@@ -34,6 +34,8 @@ pub struct Server {
     pub allowed_hosts: Vec<String>,
     /// Where the API is served. Default `/auth`.
     pub auth_prefix: String,
+    /// Whether the API is described below it, at `schema/` and `docs/`. Default true.
+    pub api_description: bool,
     /// Where the gateway's own end points are served. Default `/_portcullis`.
     pub reserved_prefix: String,
     /// How long to keep serving, not ready, before the listeners close. Default 0s.
@@ -57,6 +59,7 @@ impl Default for Server {
             trusted_proxies: Vec::new(),
             allowed_hosts: Vec::new(),
             auth_prefix: "/auth".to_owned(),
+            api_description: true,
             reserved_prefix: "/_portcullis".to_owned(),
             shutdown_delay: Period::seconds(0),
             drain_timeout: Period::seconds(30),

@@ -3,7 +3,10 @@
 //! The files mirror the paths. Each asserts status and whole body, and for settings marked (*)
 //! both what the product does and what djoser does.
 
+mod described;
 mod world;
+
+mod description;
 
 mod every_path;
 

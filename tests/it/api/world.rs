@@ -2,7 +2,8 @@
 //!
 //! `World::new()` has the product's defaults, `World::djoser()` djoser's, `World::with` changes
 //! single settings. Hashing is cheap, and nothing is throttled unless a test says so.
-//! `Ask` builds a request, `Answer` is what came back.
+//! `Ask` builds a request, `Answer` is what came back. Every answer must be one that the API's
+//! description announces.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use portcullis::accounts::passwords::{Passwords, unusable};
 use portcullis::accounts::throttle::Throttle;
 use portcullis::accounts::{Accounts, AccountsParts};
 use portcullis::api::caller::Caller;
-use portcullis::api::{ApiParts, router};
+use portcullis::api::{ApiParts, description, router};
 use portcullis::clock::Clock;
 use portcullis::cluster::Announcer;
 use portcullis::config::{Argon2, Lifetime, OpaqueScope, Settings};
@@ -28,6 +29,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use super::described;
+
 /// A password that is good enough, and another.
 pub(super) const PASSWORD: &str = "Wmxt-Koru!Zyl9";
 pub(super) const OTHER_PASSWORD: &str = "Nhgs-Tylo?Quv7";
@@ -37,6 +40,7 @@ pub(super) struct World {
     pub(super) clock: Clock,
     links: Links,
     router: Router,
+    description: Value,
 }
 
 impl World {
@@ -76,6 +80,7 @@ impl World {
 
     async fn build(settings: Arc<Settings>) -> Self {
         let store = Store::open_temporary().await.unwrap();
+        let description = serde_json::from_str(&description(&settings).unwrap()).unwrap();
         let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
         let root = RootKey::new("the root of all keys of this test");
         let keys = Arc::new(Keys::load(&settings, &store, &root, &clock).await.unwrap());
@@ -107,13 +112,17 @@ impl World {
             settings,
         });
         let router = router(ApiParts { accounts: Arc::new(accounts), authenticator });
-        Self { store, clock, links, router }
+        Self { store, clock, links, router, description }
     }
 
     pub(super) async fn ask(&self, ask: Ask) -> Answer {
-        let response = self.router.clone().oneshot(ask.request()).await.unwrap();
+        let request = ask.request();
+        let (method, uri) = (request.method().clone(), request.uri().to_string());
+        let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 1 << 20).await.unwrap().to_vec();
+        let fault = described::fault(&self.description, (&method, &uri), parts.status, &body);
+        assert_eq!(fault, None);
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
@@ -172,6 +181,22 @@ impl World {
         let answer = self.post("/auth/users/", body).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
         answer.json()["id"].as_i64().unwrap()
+    }
+
+    /// An account's opaque token, whatever the settings ask of it.
+    pub(super) async fn token_of(&self, name: &str) -> String {
+        let body = json!({
+            "username": name,
+            "email": format!("{name}@example.org"),
+            "password": PASSWORD,
+            "re_password": PASSWORD,
+        });
+        self.post("/auth/users/", body.clone()).await;
+        let id = self.user(name).await.id;
+        self.store.set_active(id, true, self.clock.now()).await.unwrap();
+        let answer = self.post("/auth/token/login/", body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        answer.json()["auth_token"].as_str().unwrap().to_owned()
     }
 
     pub(super) async fn try_log_in(&self, name: &str, password: &str) -> Answer {

@@ -14,7 +14,7 @@ use utoipa::openapi::{
 use crate::api::body;
 use crate::api::endpoint::Credentials;
 
-use super::operations::{Operation, Refusal};
+use super::operation::{Operation, Refusal};
 
 const ERROR: &str = "Error";
 const REJECTION: &str = "Rejection";

@@ -1,4 +1,4 @@
-//! The API described in OpenAPI 3.1: for programs at `{prefix}/schema/`, for people at `{prefix}/docs/`.
+//! The API described in `OpenAPI` 3.1: for programs at `{prefix}/schema/`, for people at `{prefix}/docs/`.
 //!
 //! Nothing is told twice. Paths, methods and who may do what come from the table that is served
 //! (`routes`), fields of requests from the rules that read them, bodies of answers from the types
@@ -6,6 +6,7 @@
 //! with these settings: which fields are required is a matter of settings.
 
 mod answers;
+mod operation;
 mod operations;
 mod page;
 mod serve;
@@ -27,7 +28,8 @@ use super::endpoint::{Credentials, Endpoint, Openness};
 use super::fields::{Blank, Kind, Limit, Presence, Rule};
 use super::routes::endpoints;
 
-use self::operations::{Operation, operation};
+use self::operation::Operation;
+use self::operations::operation;
 
 pub(super) use self::serve::mount;
 
@@ -121,13 +123,14 @@ fn write(
     let mut operation = OperationBuilder::new()
         .operation_id(Some(described.id))
         .summary(Some(described.summary))
+        .description(Some(endpoint.description))
         .tag(first);
     for name in endpoint.path.split('/').filter_map(variable) {
         let parameter = ParameterBuilder::new()
             .name(name)
             .parameter_in(ParameterIn::Path)
             .required(Required::True)
-            .description(Some(operations::parameter(name)))
+            .description(Some(operation::parameter(name)))
             .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
         operation = operation.parameter(parameter);
     }
@@ -216,7 +219,7 @@ fn text(rule: &Rule) -> utoipa::openapi::schema::Object {
         .format(format)
         .min_length((rule.blank == Blank::Refused).then_some(1))
         .max_length(most)
-        .description(operations::field(rule.name))
+        .description(operation::field(rule.name))
         .build()
 }
 

@@ -5,7 +5,6 @@
 
 use http::{Method, StatusCode};
 use utoipa::ToSchema;
-use utoipa::openapi::{ArrayBuilder, Ref, RefOr, Schema};
 
 use crate::api::fields::{Rule, Space};
 use crate::api::jwt::{FreshTokens, TokenPair};
@@ -15,59 +14,9 @@ use crate::api::token::OpaqueToken;
 use crate::api::users::{Account, email_rule, first_email_rule};
 use crate::config::{Accounts, Registration, Settings};
 
-/// One method of one path.
-pub(super) struct Operation {
-    /// What generated clients call it.
-    pub(super) id: &'static str,
-    /// What it does.
-    pub(super) summary: &'static str,
-    /// What the body may hold; none: it is not read.
-    pub(super) fields: Option<Vec<Rule>>,
-    /// The answer if all goes well.
-    pub(super) good: (StatusCode, &'static str, Option<Shape>),
-    /// What may go wrong here that does not go wrong everywhere.
-    pub(super) refusals: &'static [Refusal],
-}
+use super::operation::{Operation, Refusal, Shape};
 
-/// The body of a good answer.
-pub(super) struct Shape {
-    pub(super) schema: RefOr<Schema>,
-    /// What it refers to.
-    pub(super) parts: Vec<(String, RefOr<Schema>)>,
-}
-
-/// What may go wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// A fault that is told in a list without a field.
-    Bare,
-    /// A 400 that says nothing at all, as djoser has it.
-    Silent,
-    /// A credential in the body is not good.
-    Token,
-    /// The caller may not.
-    Forbidden,
-    /// There is no such thing, or the caller may not know of it.
-    NotFound,
-    /// Asked too often.
-    Throttled,
-}
-
-use Refusal::{Bare, Forbidden, NotFound, Silent, Throttled, Token};
-
-impl Shape {
-    fn of<T: ToSchema>() -> Self {
-        let mut parts = vec![(T::name().into_owned(), T::schema())];
-        T::schemas(&mut parts);
-        Self { schema: Ref::from_schema_name(T::name()).into(), parts }
-    }
-
-    fn list<T: ToSchema>() -> Self {
-        let one = Self::of::<T>();
-        let list = ArrayBuilder::new().items(one.schema).build();
-        Self { schema: RefOr::T(Schema::Array(list)), parts: one.parts }
-    }
-}
+use super::operation::Refusal::{Bare, Forbidden, NotFound, Silent, Throttled, Token};
 
 /// Nothing to say but that it is good.
 #[derive(ToSchema)]
@@ -79,29 +28,11 @@ pub(super) fn operation(path: &str, method: &Method, settings: &Settings) -> Opt
     all.find(|(of, by, _)| *of == path && by == method).map(|(_, _, operation)| operation)
 }
 
-/// What the variable part of a path means.
-pub(super) fn parameter(name: &str) -> &'static str {
-    match name {
-        "sid" => "The login's `id` in `users/me/logins/`, `sid` in its JWTs.",
-        _ => "The account's `id`; its username where accounts are shown by that.",
-    }
-}
-
-/// What a field means, where its name does not say it.
-pub(super) fn field(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "current_password" => "The caller's own.",
-        "re_password" | "re_new_password" | "re_new_username" => "The same once more.",
-        "uid" | "token" => "As the mailed link has it.",
-        "username" | "new_username" => "Letters and digits of any script, and `@ . + - _`.",
-        _ => return None,
-    })
-}
-
 /// Every operation.
 pub(super) fn all(settings: &Settings) -> Vec<(&'static str, Method, Operation)> {
     let accounts = &settings.accounts;
     let mut all = own(accounts);
+    all.extend(renewed(accounts));
     all.extend(mailed(accounts));
     all.extend(logins());
     all.extend(tokens(accounts));
@@ -126,9 +57,9 @@ fn new(name: &'static str) -> Rule {
 }
 
 /// `fields`, and `again` where the settings ask for it.
-fn retyped(mut fields: Vec<Rule>, again: Rule, is_asked: bool) -> Option<Vec<Rule>> {
+fn retyped(mut fields: Vec<Rule>, again: Rule, is_asked: bool) -> Vec<Rule> {
     fields.extend(is_asked.then_some(again));
-    Some(fields)
+    fields
 }
 
 /// Accounts, by those whose they are and by staff.
@@ -156,16 +87,6 @@ fn own(settings: &Accounts) -> Vec<(&'static str, Method, Operation)> {
     };
     let listed = Shape::list::<Account<'_>>();
     let root = shown::<Collections>("The collections.");
-    let username = retyped(
-        vec![present("current_password"), Rule::new_username("new_username")],
-        Rule::text("re_new_username"),
-        settings.set_username_retype,
-    );
-    let password = retyped(
-        vec![new("new_password"), present("current_password")],
-        new("re_new_password"),
-        settings.set_password_retype,
-    );
     let other: &[Refusal] = &[Forbidden, NotFound];
     vec![
         (
@@ -215,13 +136,29 @@ fn own(settings: &Accounts) -> Vec<(&'static str, Method, Operation)> {
             Method::DELETE,
             remove("removeUser", "Removes an account", &[Forbidden, NotFound, Throttled]),
         ),
+    ]
+}
+
+/// What the caller logs in with.
+fn renewed(settings: &Accounts) -> Vec<(&'static str, Method, Operation)> {
+    let username = retyped(
+        vec![present("current_password"), Rule::new_username("new_username")],
+        Rule::text("re_new_username"),
+        settings.set_username_retype,
+    );
+    let password = retyped(
+        vec![new("new_password"), present("current_password")],
+        new("re_new_password"),
+        settings.set_password_retype,
+    );
+    vec![
         (
             "/users/set_password/",
             Method::POST,
             Operation {
                 id: "setPassword",
                 summary: "Changes the caller's password",
-                fields: password,
+                fields: Some(password),
                 good: done("The password is changed."),
                 refusals: &[Forbidden, Throttled],
             },
@@ -232,7 +169,7 @@ fn own(settings: &Accounts) -> Vec<(&'static str, Method, Operation)> {
             Operation {
                 id: "setUsername",
                 summary: "Changes the caller's username",
-                fields: username,
+                fields: Some(username),
                 good: done("The username is changed."),
                 refusals: &[Forbidden, Throttled],
             },
@@ -246,7 +183,7 @@ fn register(settings: &Accounts) -> Operation {
     Operation {
         id: "register",
         summary: "Registers an account",
-        fields: retyped(fields, new("re_password"), settings.user_create_password_retype),
+        fields: Some(retyped(fields, new("re_password"), settings.user_create_password_retype)),
         good: (StatusCode::CREATED, created, Some(Shape::of::<Account<'_>>())),
         refusals: match settings.registration {
             Registration::Open => &[Bare, Throttled],
@@ -308,7 +245,7 @@ fn mailed(settings: &Accounts) -> Vec<(&'static str, Method, Operation)> {
             Operation {
                 id: "confirmPasswordReset",
                 summary: "Sets a new password at the word of a mailed link",
-                fields: password,
+                fields: Some(password),
                 good: done("The password is changed."),
                 refusals: &[],
             },
@@ -319,7 +256,7 @@ fn mailed(settings: &Accounts) -> Vec<(&'static str, Method, Operation)> {
             Operation {
                 id: "confirmUsernameReset",
                 summary: "Sets a new username at the word of a mailed link",
-                fields: username,
+                fields: Some(username),
                 good: done("The username is changed."),
                 refusals: &[],
             },

@@ -128,7 +128,7 @@ fn operation<'d>(
     described: &'d Value,
 ) -> Operation<'d> {
     let needs = list(&described["security"]);
-    let credential = match needs.iter().filter(|need| !entries(need).next().is_none()).count() {
+    let credential = match needs.iter().filter(|need| entries(need).next().is_some()).count() {
         0 => "no token",
         wanted if wanted < needs.len() => "with or without a token",
         _ => "needs a token",

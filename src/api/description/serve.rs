@@ -21,7 +21,7 @@ use crate::config::Settings;
 
 use super::{description, page};
 
-/// The OpenAPI registry's media type for 3.1 in JSON.
+/// The `OpenAPI` registry's media type for 3.1 in JSON.
 const OPENAPI: &str = "application/vnd.oai.openapi+json;version=3.1";
 
 /// Either form.

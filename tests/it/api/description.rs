@@ -62,7 +62,7 @@ async fn worlds() -> [World; 4] {
 
 #[tokio::test]
 async fn handlers_read_the_fields_that_are_described_and_miss_those_that_are_required() {
-    for world in worlds().await {
+    for world in Box::pin(worlds()).await {
         let document = world.ask(Ask::get("/auth/schema/")).await.json();
         let token = world.token_of("ada").await;
         for (path, method, operation) in operations(&document) {

@@ -47,9 +47,9 @@ pub use load::{Loaded, load};
 pub use pages::LinkPage;
 
 pub use sections::{
-    Access, Accounts, Argon2, Cache, Compatibility, Cors, Database, IdentityHeaders, JwtTokens,
-    Limits, ListenAddress, Listener, LogFormat, Mail, OpaqueScope, OpaqueTokens, Pool, Preset,
-    Redis, Registration, Revocation, Route, Scheme, Server, Settings, Tls, TlsCertificate,
+    Access, Accounts, Argon2, AuditTarget, Cache, Compatibility, Cors, Database, IdentityHeaders,
+    JwtTokens, Limits, ListenAddress, Listener, LogFormat, Mail, OpaqueScope, OpaqueTokens, Pool,
+    Preset, Redis, Registration, Revocation, Route, Scheme, Server, Settings, Tls, TlsCertificate,
     TlsVersion, Tokens, TrustedIssuer, TrustedUsers, UnderscoreHeaders, Upstream,
 };
 pub use shape::schema;

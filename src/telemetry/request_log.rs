@@ -110,6 +110,11 @@ impl RequestLog {
         });
     }
 
+    /// Queues a line that is written already.
+    pub(super) fn push(&self, line: &[u8]) {
+        self.queue.push(line);
+    }
+
     /// How many lines were lost.
     #[must_use]
     pub fn dropped(&self) -> u64 {

@@ -19,6 +19,8 @@ mod subject;
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod basic;
 #[cfg(test)]
 mod compatibility;

@@ -6,6 +6,7 @@
 use crate::model::MailPurpose;
 use crate::store::NewMail;
 
+use super::audit::Deed;
 use super::recovery::LinkError;
 use super::site::Origin;
 use super::{Accounts, Trouble};
@@ -65,6 +66,7 @@ impl Accounts {
         if tell {
             self.parts.bell.ring();
         }
+        self.audit(Deed::new("user.activate").by("link").to(Some(&user)));
         Ok(())
     }
 }

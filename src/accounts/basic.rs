@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use crate::identity::{PasswordError, PasswordProver};
 use crate::model::User;
 
+use super::audit::Deed;
 use super::login::{LoginError, Proved};
 use super::strength::trim;
 use super::{Accounts, Trouble};
@@ -29,7 +30,9 @@ impl PasswordProver for Accounts {
             return Err(PasswordError::Refused);
         }
         let password = if self.settings().accounts.trim_passwords { trimmed } else { password };
-        let Proved { user, .. } = self.prove_password(name, password, address).await?;
+        let Proved { user, .. } = self.prove_password(name, password, address, "basic").await?;
+        let deed = Deed::new("identity.login").by("basic").from(address);
+        self.audit(deed.to(Some(&user)));
         Ok(user)
     }
 }

@@ -12,6 +12,7 @@ use crate::identity::{
 use crate::model::{Login, LoginId, LoginKind, Timestamp, User};
 use crate::store::{RefreshOutcome, RefreshUse};
 
+use super::audit::Deed;
 use super::login::{LoginError, Proved, random_bytes};
 use super::{Accounts, Trouble};
 
@@ -57,10 +58,11 @@ impl Accounts {
         password: &str,
         address: Option<IpAddr>,
     ) -> Result<TokenPair, LoginError> {
-        let proved = self.prove_password(name, password, address).await?;
+        let proved = self.prove_password(name, password, address, "jwt").await?;
         let Proved { user, at } = self.past_the_last_cut(proved).await?;
         let login = self.store_jwt_login(&user).await?;
         self.parts.authenticator.met(&user, at);
+        self.audit(Deed::new("identity.login").by("jwt").to(Some(&user)));
         Ok(self.parts.issuer.pair(&user, login, at))
     }
 
@@ -107,6 +109,11 @@ impl Accounts {
             return Err(RefreshError::Rejected(Rejection::Jwt(JwtFault::Blacklisted)));
         }
         self.announce(&entries);
+        let deed = Deed::new("token.revoke").by("jwt");
+        self.audit(match user {
+            Some(user) => deed.to_id(user),
+            None => deed,
+        });
         Ok(())
     }
 
@@ -209,6 +216,7 @@ impl Accounts {
                     "a refresh token came back after its use: the login has ended"
                 );
                 self.announce(&entries);
+                self.audit(Deed::new("token.refresh").to_id(claims.user).failed("reused"));
             }
             RefreshOutcome::Gone => {}
         }

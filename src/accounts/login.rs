@@ -13,6 +13,7 @@ use crate::identity::{Credential, CredentialKind, Identity, Subject};
 use crate::model::{LogEntry, LoginId, Timestamp, TokenDigest, User, UserId};
 use crate::store::{NewOpaque, OpaqueLogin};
 
+use super::audit::Deed;
 use super::names::normalised;
 use super::passwords::{Checked, SLOWEST_HASH};
 use super::throttle::Throttled;
@@ -60,16 +61,18 @@ impl Accounts {
         password: &str,
         address: Option<IpAddr>,
     ) -> Result<SecretString, LoginError> {
-        let Proved { user, .. } = self.prove_password(name, password, address).await?;
-        match self.settings().tokens.opaque.scope {
+        let Proved { user, .. } = self.prove_password(name, password, address, "opaque").await?;
+        let token = match self.settings().tokens.opaque.scope {
             OpaqueScope::Login => {
                 let (token, digest) = self.parts.opaque.mint();
                 let row = self.new_opaque(user.id, digest, None);
                 self.store_opaque(row, &user).await?;
-                Ok(token)
+                token
             }
-            OpaqueScope::User => self.token_of_user(&user).await,
-        }
+            OpaqueScope::User => self.token_of_user(&user).await?,
+        };
+        self.audit(Deed::new("identity.login").by("opaque").to(Some(&user)));
+        Ok(token)
     }
 
     /// Ends what the credential stands for. With `tokens.jwt.strict_revocation` a JWT's login
@@ -91,18 +94,27 @@ impl Accounts {
         };
         self.announce(&entries);
         self.parts.authenticator.forget(credential);
+        self.audit_own("identity.logout");
         Ok(())
     }
 
-    /// The account whose name and password these are.
+    /// The account whose name and password these are. `means` says in the audit log of a
+    /// refusal what was wanted.
     pub(super) async fn prove_password(
         &self,
         name: &str,
         password: &str,
         address: Option<IpAddr>,
+        means: &'static str,
     ) -> Result<Proved, LoginError> {
-        let attempt =
-            self.parts.throttle.login(name, address).await.map_err(LoginError::Throttled)?;
+        let deed = Deed::new("identity.login").by(means).from(address);
+        let attempt = match self.parts.throttle.login(name, address).await {
+            Ok(attempt) => attempt,
+            Err(throttled) => {
+                self.audit(deed.failed("throttled"));
+                return Err(LoginError::Throttled(throttled));
+            }
+        };
         let at = self.parts.clock.now();
         let user = self.by_login_field(name).await?;
         match (self.check_password(password, user.as_ref()).await?, user) {
@@ -113,8 +125,15 @@ impl Accounts {
                 }
                 Ok(Proved { user, at })
             }
-            (Checked::Right | Checked::Outdated | Checked::Wrong, _) => {
+            (checked @ (Checked::Right | Checked::Outdated | Checked::Wrong), user) => {
                 attempt.failed();
+                // A name that nobody has is not told: it may be a password in the wrong field.
+                let reason = match (checked, &user) {
+                    (_, None) => "unknown_user",
+                    (Checked::Wrong, _) => "wrong_password",
+                    (Checked::Right | Checked::Outdated, _) => "inactive",
+                };
+                self.audit(deed.to(user.as_ref()).failed(reason));
                 Err(LoginError::Refused)
             }
         }

@@ -4,6 +4,7 @@
 
 use crate::model::{Login, LoginId, UserId};
 
+use super::audit::Deed;
 use super::{Accounts, Trouble};
 
 impl Accounts {
@@ -30,6 +31,9 @@ impl Accounts {
         let now = self.parts.clock.now();
         let entries = self.parts.store.end_login_of(user, login, now).await?;
         self.announce(&entries);
+        if !entries.is_empty() {
+            self.audit(Deed::new("identity.logout").by("login").to_id(user));
+        }
         Ok(!entries.is_empty())
     }
 
@@ -45,6 +49,7 @@ impl Accounts {
         let now = self.parts.clock.now();
         let entries = self.parts.store.end_other_logins(user, present, now).await?;
         self.announce(&entries);
+        self.audit(Deed::new("identity.logout").by("others").to_id(user));
         Ok(())
     }
 
@@ -55,6 +60,7 @@ impl Accounts {
     pub async fn log_out_everywhere(&self, user: UserId) -> Result<(), Trouble> {
         let entries = self.parts.store.cut_user(user, self.parts.clock.now()).await?;
         self.announce(&entries.unwrap_or_default());
+        self.audit(Deed::new("identity.logout").by("all").to_id(user));
         Ok(())
     }
 }

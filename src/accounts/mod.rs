@@ -5,6 +5,7 @@
 //! transaction, who has to hear of it. It must not know HTTP, the words of an answer, or SQL.
 
 mod activation;
+mod audit;
 mod basic;
 mod error;
 mod jwt;
@@ -24,6 +25,7 @@ pub mod strength;
 pub mod throttle;
 
 pub use activation::ActivationError;
+pub use audit::Asker;
 pub use error::Trouble;
 pub use jwt::{RefreshError, Refreshed};
 pub use login::{LogOutError, LoginError};

@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use crate::model::{MailPurpose, User, UserId};
 use crate::store::{NewMail, PasswordChange};
 
+use super::audit::Deed;
 use super::passwords::Checked;
 use super::site::Origin;
 use super::strength::{Person, Weakness, weaknesses};
@@ -65,7 +66,14 @@ impl Accounts {
         let named_by_email = self.settings().accounts.login_field == "email";
         let name = if named_by_email { &user.email } else { &user.username };
         let counted = self.parts.throttle.login(name, address).await;
-        let attempt = counted.map_err(ProofError::Throttled)?;
+        let deed = Deed::new("identity.password_check").to(Some(&user));
+        let attempt = match counted {
+            Ok(attempt) => attempt,
+            Err(throttled) => {
+                self.audit(deed.failed("throttled"));
+                return Err(ProofError::Throttled(throttled));
+            }
+        };
         match self.check_password(password, Some(&user)).await? {
             Checked::Right => attempt.succeeded(),
             Checked::Outdated => {
@@ -81,6 +89,7 @@ impl Accounts {
             }
             Checked::Wrong => {
                 attempt.failed();
+                self.audit(deed.failed("wrong_password"));
                 return Err(ProofError::WrongPassword);
             }
         }
@@ -136,6 +145,7 @@ impl Accounts {
         if tell {
             self.parts.bell.ring();
         }
+        self.audit(Deed::new("user.password_change").to(Some(user)));
         Ok(())
     }
 }

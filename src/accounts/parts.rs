@@ -11,6 +11,7 @@ use crate::identity::{Authenticator, JwtIssuer, Links, OpaqueTokens};
 use crate::mail::Bell;
 use crate::model::{LogEntry, UserId};
 use crate::store::{Field, NameRules, Store};
+use crate::telemetry::AuditLog;
 
 use super::Trouble;
 use super::passwords::Passwords;
@@ -38,6 +39,8 @@ pub struct AccountsParts {
     pub bell: Bell,
     /// Applies what ended here, and tells the other replicas.
     pub announcer: Announcer,
+    /// Keeps who did what.
+    pub audit: AuditLog,
     /// The time.
     pub clock: Clock,
 }

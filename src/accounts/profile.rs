@@ -6,6 +6,7 @@
 use crate::model::{MailPurpose, User, UserId};
 use crate::store::{Field, NewMail, ProfileChange, StoreError};
 
+use super::audit::Deed;
 use super::names::{self, NameFault};
 use super::site::Origin;
 use super::{Accounts, Trouble};
@@ -112,6 +113,7 @@ impl Accounts {
                 if mail.is_some() {
                     self.parts.bell.ring();
                 }
+                self.audit(Deed::new("user.change").to(Some(&user)));
                 Ok(user)
             }
             Ok(None) => Err(ProfileError::Gone),
@@ -128,6 +130,7 @@ impl Accounts {
         let deleted = self.parts.store.delete_user(id, self.parts.clock.now()).await;
         let entries = deleted.map_err(Trouble::from)?.ok_or(ProfileError::Gone)?;
         self.announce(&entries);
+        self.audit(Deed::new("user.delete").to_id(id));
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use crate::identity::Links;
 use crate::model::{MailPurpose, User};
 use crate::store::{NewMail, PasswordChange};
 
+use super::audit::Deed;
 use super::passwords::is_usable;
 use super::site::Origin;
 use super::strength::{Person, Weakness, weaknesses};
@@ -189,6 +190,7 @@ impl Accounts {
         if tell {
             self.parts.bell.ring();
         }
+        self.audit(Deed::new("user.password_reset").by("link").to(Some(user)));
         Ok(())
     }
 
@@ -218,6 +220,9 @@ impl Accounts {
             .collect();
         self.parts.store.enqueue_mail(&mails, self.parts.clock.now()).await?;
         self.parts.bell.ring();
+        for user in &users {
+            self.audit(Deed::new("user.link_request").to(Some(user)));
+        }
         Ok(mails.len())
     }
 

@@ -10,6 +10,7 @@ use crate::config::Registration as Door;
 use crate::model::{MailPurpose, User};
 use crate::store::{Field, NewUser, StoreError};
 
+use super::audit::Deed;
 use super::names::{self, NameFault};
 use super::site::Origin;
 use super::strength::{Person, Weakness, weaknesses};
@@ -98,7 +99,10 @@ impl Accounts {
         if new.retyped.is_some_and(|again| again != new.password) {
             return Err(RegisterError::Mismatch);
         }
-        self.parts.throttle.registration(new.address).await.map_err(RegisterError::Throttled)?;
+        if let Err(throttled) = self.parts.throttle.registration(new.address).await {
+            self.audit(Deed::new("user.register").failed("throttled"));
+            return Err(RegisterError::Throttled(throttled));
+        }
 
         let password = self.parts.passwords.hash(new.password).await.map_err(Trouble::from)?;
         let account = NewUser {
@@ -122,6 +126,7 @@ impl Accounts {
         if mail.is_some() {
             self.parts.bell.ring();
         }
+        self.audit(Deed::new("user.register").to(Some(&user)));
         Ok(user)
     }
 

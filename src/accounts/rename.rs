@@ -5,6 +5,7 @@
 use crate::model::{MailPurpose, User};
 use crate::store::{Field, NewMail, ProfileChange, StoreError};
 
+use super::audit::Deed;
 use super::names::{self, NameFault};
 use super::recovery::LinkError;
 use super::site::Origin;
@@ -129,6 +130,11 @@ impl Accounts {
         if tell {
             self.parts.bell.ring();
         }
+        let deed = Deed::new("user.rename").by(match by {
+            By::Password => "password",
+            By::Link => "link",
+        });
+        self.audit(deed.to(Some(user)));
         Ok(())
     }
 }

@@ -17,6 +17,7 @@ use http::{HeaderMap, Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
+use crate::accounts::Asker;
 use crate::identity::{CredentialKind, IdentifyError, Identity, Rejection, Subject};
 use crate::model::UserId;
 
@@ -190,7 +191,9 @@ impl Endpoint {
             handler.ok_or_else(|| Failure::from(reply::method_not_allowed(&parts.method)))?;
         let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_default();
         let path = parts.uri.path().to_owned();
-        handler(api, Request { identity, caller, headers: parts.headers, path, body }).await
+        let asker = Asker::new(caller.address, &caller.request_id, identity.as_deref());
+        let request = Request { identity, caller, headers: parts.headers, path, body };
+        asker.asks(handler(api, request)).await
     }
 
     async fn identify(

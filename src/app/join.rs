@@ -36,7 +36,7 @@ use crate::issuers::IssuerKeys;
 use crate::mail::{Bell, Postman, Transport};
 use crate::secret::{KeyUse, RootKey};
 use crate::store::{Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{AuditLog, Metrics};
 
 /// How long background work may take to end: a little more than the mail in hand.
 const BACKGROUND_TIME: Duration = Duration::from_secs(35);
@@ -113,7 +113,10 @@ pub(super) async fn join(
         throttle = throttle.sharing(shared.counts());
         announcer = announcer.telling(shared.herald());
     }
+    let audit = AuditLog::open(&settings.server.audit_log)
+        .context("the audit log cannot be written (server.audit_log)")?;
     let accounts = Arc::new(Accounts::new(AccountsParts {
+        audit,
         settings: Arc::clone(settings),
         store: store.clone(),
         authenticator: Arc::clone(&authenticator),

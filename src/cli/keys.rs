@@ -15,6 +15,7 @@ use crate::identity::{KeyError, PUBLISHED_FOR, new_signing_key, retires_for};
 use crate::model::Timestamp;
 use crate::secret::RootKey;
 use crate::store::{KeyState, SigningKey, Store, StoreError};
+use crate::telemetry::{Actor, AuditLog, AuditRecord};
 
 /// What can be done with signing keys.
 #[derive(Debug, Clone, Subcommand)]
@@ -64,6 +65,9 @@ pub enum KeysError {
     /// The database did not do it.
     #[error("the database did not do it")]
     Store(#[from] StoreError),
+    /// The audit log cannot be written.
+    #[error("the audit log cannot be written (server.audit_log)")]
+    Audit(#[source] io::Error),
     /// Nothing can be written.
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
@@ -83,7 +87,9 @@ pub async fn run(
     clock: &Clock,
     out: &mut impl Write,
 ) -> Result<()> {
-    let mut shell = Shell { settings, store, root, now: clock.now(), out };
+    // First: what cannot be written down is not done.
+    let audit = AuditLog::open(&settings.server.audit_log).map_err(KeysError::Audit)?;
+    let mut shell = Shell { settings, store, root, now: clock.now(), audit, out };
     match command {
         KeysCommand::List { json } => shell.list(json).await,
         KeysCommand::Generate => shell.generate().await,
@@ -97,6 +103,7 @@ struct Shell<'a, W> {
     store: &'a Store,
     root: &'a RootKey,
     now: Timestamp,
+    audit: AuditLog,
     out: &'a mut W,
 }
 
@@ -157,6 +164,7 @@ impl<W: Write> Shell<'_, W> {
         if !self.store.promote_key(&next.kid, self.now).await? {
             return Err(KeysError::Unknown(next.kid));
         }
+        self.note("key.rotate", &next.kid);
         let until = time(self.now.plus(retires_for(&self.settings.tokens.jwt)));
         writeln!(
             self.out,
@@ -182,6 +190,7 @@ impl<W: Write> Shell<'_, W> {
         if !self.store.revoke_key(kid, successor.as_ref(), self.now).await? {
             return Err(KeysError::Unknown(kid.to_owned()));
         }
+        self.note("key.revoke", kid);
         writeln!(self.out, "key {kid} is gone: every token that it signed ends within seconds")?;
         if let Some(successor) = successor {
             writeln!(self.out, "key {} signs from now on", successor.kid)?;
@@ -192,7 +201,23 @@ impl<W: Write> Shell<'_, W> {
     async fn publish(&self) -> Result<String> {
         let key = self.new_key().await?;
         self.store.add_next_key(&key).await?;
+        self.note("key.generate", &key.kid);
         Ok(key.kid)
+    }
+
+    /// Writes down what was done to a key.
+    fn note(&self, action: &'static str, key: &str) {
+        self.audit.write(&AuditRecord {
+            at: self.now,
+            action,
+            failure: None,
+            means: None,
+            actor: Actor::Shell,
+            target: None,
+            key: Some(key),
+            client: None,
+            request_id: None,
+        });
     }
 
     async fn new_key(&self) -> Result<SigningKey> {

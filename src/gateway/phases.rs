@@ -32,7 +32,7 @@ use super::forward;
 use super::live::Live;
 use super::local::caught;
 use super::record::Recorder;
-use super::request::{Request, arrival, host_of, make_up_for_host};
+use super::request::{Request, arrival, head_of, host_of, make_up_for_host};
 use super::respond::{self, After};
 use super::returned;
 use crate::gate::{Claim, Judged, Passage, Refusal, Verdict, X_REQUEST_ID};
@@ -416,7 +416,7 @@ impl ProxyHttp for Phases {
         if session.response_written().is_none() {
             request.arrival.abandon();
         }
-        self.recorder.write(&request.record(session));
+        self.recorder.write(&request.record(session), || head_of(session));
     }
 
     /// Our own line says more, and without the query.

@@ -24,9 +24,13 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// A request that the phases have seen.
-    pub(super) fn write(&self, record: &RequestRecord<'_>) {
+    pub(super) fn write<'a>(
+        &self,
+        record: &RequestRecord<'_>,
+        head: impl FnOnce() -> RequestHead<'a>,
+    ) {
         self.metrics.request(record);
-        self.log.write(record);
+        self.log.write_with(record, head);
     }
 
     /// A request that was refused before the phases. `first_line`: as far as it was read.
@@ -67,7 +71,7 @@ impl Recorder {
             b"HTTP/2.0" => Some("2"),
             _ => None,
         };
-        self.log.write_with(&record, &RequestHead { version, ..RequestHead::default() });
+        self.log.write_with(&record, || RequestHead { version, ..RequestHead::default() });
     }
 
     /// A connection that was not taken. Counted only: a flood must not fill the log.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, header};
+use http::{HeaderValue, Version, header};
 use pingora::Result;
 use pingora::proxy::Session;
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ use crate::api::caller::Caller;
 use crate::config::{Balance, Mode};
 use crate::gate::{self, Judged, Passage, Presented, Verdict, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::identity::Reach;
-use crate::telemetry::{Check, InFlight, RequestRecord, Tier};
+use crate::telemetry::{Check, InFlight, RequestHead, RequestRecord, Tier};
 
 /// One request on its way.
 pub(super) struct Request {
@@ -181,6 +181,23 @@ pub(super) fn make_up_for_host(session: &mut Session, arrival: &Arrival) -> Resu
             head.insert_header(header::HOST, local.to_string())
         }
         _ => Ok(()),
+    }
+}
+
+/// What the longer forms of the log tell of its head.
+pub(super) fn head_of(session: &Session) -> RequestHead<'_> {
+    let head = session.req_header();
+    let value = |name| head.headers.get(name).and_then(text);
+    RequestHead {
+        version: match head.version {
+            Version::HTTP_10 => Some("1.0"),
+            Version::HTTP_2 => Some("2"),
+            _ => Some("1.1"),
+        },
+        host: host_of(session),
+        referrer: value(header::REFERER),
+        user_agent: value(header::USER_AGENT),
+        bytes: u64::try_from(session.body_bytes_sent()).ok(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod logs;
 
+mod audit;
 mod certificates;
 mod checks;
 mod issuer_series;
@@ -17,6 +18,7 @@ mod request_log;
 mod series;
 mod upstreams;
 
+pub use self::audit::{Actor, AuditLog, AuditRecord, Person};
 pub use self::issuer_series::IssuerSeries;
 pub use self::metrics::{InFlight, Metrics};
 pub use self::record::{Check, Decision, RequestHead, RequestRecord, Tier};

@@ -98,16 +98,30 @@ impl RequestLog {
 
     /// Queues the line of a request; drops it if the queue is full.
     pub fn write(&self, record: &RequestRecord<'_>) {
-        self.write_with(record, &RequestHead::default());
+        self.write_with(record, RequestHead::default);
     }
 
-    /// The same, with what is known of the request's head; `json` has no place for that.
-    pub fn write_with(&self, record: &RequestRecord<'_>, head: &RequestHead<'_>) {
+    /// The same, with what is known of the request's head; `json` has no place for that, and does
+    /// not ask.
+    pub fn write_with<'a>(
+        &self,
+        record: &RequestRecord<'_>,
+        head: impl FnOnce() -> RequestHead<'a>,
+    ) {
+        let head = match self.format {
+            LogFormat::Json => RequestHead::default(),
+            LogFormat::Ecs | LogFormat::Combined => head(),
+        };
         LINE.with_borrow_mut(|line| {
             line.clear();
-            write_line(line, self.format, record, head);
+            write_line(line, self.format, record, &head);
             self.queue.push(line);
         });
+    }
+
+    /// Queues a line that is written already.
+    pub(super) fn push(&self, line: &[u8]) {
+        self.queue.push(line);
     }
 
     /// How many lines were lost.

@@ -21,6 +21,8 @@ mod access;
 #[cfg(test)]
 mod assertion;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod basic;
 #[cfg(test)]
 mod compatibility;

@@ -1,11 +1,11 @@
 //! The line that a real request leaves, in each form that it can be asked for.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use portcullis::config::LogFormat;
 use serde_json::{Value, json};
 
 use crate::raw::Client;
-use crate::subject::{PASSWORD, Subject};
+use crate::subject::{Ask, PASSWORD, Subject};
 
 async fn writing(format: LogFormat) -> Subject {
     Subject::with(|settings| settings.server.log_format = format).await
@@ -46,15 +46,22 @@ async fn ecs_is_one_nested_document() {
     let subject = writing(LogFormat::Ecs).await;
     let id = subject.register("ada").await;
     let token = subject.opaque("ada").await;
-    assert_eq!(subject.get_as("/app/x?secret=1", &token).await.status, StatusCode::OK);
+    let asked = Ask::new(Method::GET, "/app/x?secret=1").bearer(&token);
+    let asked =
+        asked.header("User-Agent", "curl/8").header("Referer", "https://app.example/a/token");
+    let answer = subject.ask(asked).await;
+    assert_eq!(answer.status, StatusCode::OK);
     let document = document(&subject.logged(&["/app/x"]).await);
     let expected = json!({
         "ecs": {"version": "8.11.0"},
         "service": {"name": "portcullis"},
         "event": {"kind": "event", "category": ["web"], "type": ["access"],
                   "dataset": "portcullis.access", "outcome": "success", "reason": "authenticated"},
-        "http": {"request": {"method": "GET"}, "response": {"status_code": 200}},
-        "url": {"path": "/app/x"},
+        "http": {"request": {"method": "GET", "referrer": "https://app.example"},
+                 "response": {"status_code": 200, "body": {"bytes": answer.body.len()}},
+                 "version": "1.1"},
+        "url": {"path": "/app/x", "domain": "127.0.0.1"},
+        "user_agent": {"original": "curl/8"},
         "source": {"ip": "127.0.0.1"},
         "client": {"ip": "127.0.0.1"},
         "user": {"id": id.to_string(), "name": "ada"},

@@ -18,6 +18,7 @@ use http::header::{HOST, ORIGIN, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
+use crate::accounts::Asker;
 use crate::config::LinkPage;
 
 use super::ApiParts;
@@ -143,14 +144,18 @@ impl Pages {
     ) -> Result<Reply, Failure> {
         let api = Arc::clone(&self.api);
         let request = endpoint::Request::from_page(caller.clone(), &Value::Object(sent));
-        match place {
-            Place::Asking(LinkPage::Password) => recovery::request_reset(api, request).await,
-            Place::Asking(LinkPage::Username) => username::request_reset(api, request).await,
-            Place::Asking(LinkPage::Activation) => activation::resend(api, request).await,
-            Place::Linked(LinkPage::Password) => recovery::confirm_reset(api, request).await,
-            Place::Linked(LinkPage::Username) => username::confirm_reset(api, request).await,
-            Place::Linked(LinkPage::Activation) => activation::activate(api, request).await,
-        }
+        let asker = Asker::new(caller.address, &caller.request_id, None);
+        let acting = async move {
+            match place {
+                Place::Asking(LinkPage::Password) => recovery::request_reset(api, request).await,
+                Place::Asking(LinkPage::Username) => username::request_reset(api, request).await,
+                Place::Asking(LinkPage::Activation) => activation::resend(api, request).await,
+                Place::Linked(LinkPage::Password) => recovery::confirm_reset(api, request).await,
+                Place::Linked(LinkPage::Username) => username::confirm_reset(api, request).await,
+                Place::Linked(LinkPage::Activation) => activation::activate(api, request).await,
+            }
+        };
+        asker.asks(acting).await
     }
 
     /// After it was done. A redirect, so that reloading the page does not send the form again.

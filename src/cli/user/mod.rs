@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::model::{User, UserId};
 use crate::store::{Field, NameRules, NewUser, PasswordChange, Store, StoreError};
+use crate::telemetry::{Actor, AuditLog, AuditRecord, Person as Account};
 
 pub use arguments::{Create, Name, UserCommand};
 pub use ask::Asker;
@@ -42,6 +43,9 @@ pub enum CommandError {
     /// The machine could not hash a password.
     #[error(transparent)]
     Busy(#[from] Busy),
+    /// The audit log cannot be written.
+    #[error("the audit log cannot be written (server.audit_log)")]
+    Audit(#[source] io::Error),
     /// The terminal failed.
     #[error("the terminal cannot be used")]
     Terminal(#[from] io::Error),
@@ -69,7 +73,9 @@ pub async fn run_with(
     asker: &mut Asker,
     out: &mut impl Write,
 ) -> Result<()> {
-    let mut shell = Shell { settings, store, clock, asker, out };
+    // First: what cannot be written down is not done.
+    let audit = AuditLog::open(&settings.server.audit_log).map_err(CommandError::Audit)?;
+    let mut shell = Shell { settings, store, clock, asker, audit, out };
     match command {
         UserCommand::Create(create) => shell.create(&create).await,
         UserCommand::List { json } => shell.list(json).await,
@@ -90,6 +96,7 @@ struct Shell<'a, W> {
     store: &'a Store,
     clock: &'a Clock,
     asker: &'a mut Asker,
+    audit: AuditLog,
     out: &'a mut W,
 }
 
@@ -145,7 +152,7 @@ impl<W: Write> Shell<'_, W> {
             StoreError::Taken(field) => taken(field),
             other => CommandError::Store(other),
         })?;
-        self.say(&user, "was created")
+        self.done("user.create", &user, "was created")
     }
 
     async fn list(&mut self, json: bool) -> Result<()> {
@@ -196,21 +203,21 @@ impl<W: Write> Shell<'_, W> {
         } else {
             "has a new password"
         };
-        self.say(&user, done)
+        self.done("user.password_change", &user, done)
     }
 
     async fn activate(&mut self, name: &Name) -> Result<()> {
         let user = self.find(name).await?;
         let changed = self.store.set_active(user.id, true, self.clock.now()).await;
         needs(name, changed)?;
-        self.say(&user, "is active")
+        self.done("user.activate", &user, "is active")
     }
 
     async fn deactivate(&mut self, name: &Name) -> Result<()> {
         let user = self.find(name).await?;
         let changed = self.store.set_active(user.id, false, self.clock.now()).await;
         needs(name, changed)?;
-        self.say(&user, "is inactive; its logins have ended")
+        self.done("user.deactivate", &user, "is inactive; its logins have ended")
     }
 
     async fn delete(&mut self, name: &Name, yes: bool) -> Result<()> {
@@ -221,14 +228,14 @@ impl<W: Write> Shell<'_, W> {
         }
         let deleted = self.store.delete_user(user.id, self.clock.now()).await;
         needs(name, deleted)?;
-        self.say(&user, "was deleted")
+        self.done("user.delete", &user, "was deleted")
     }
 
     async fn revoke(&mut self, name: &Name) -> Result<()> {
         let user = self.find(name).await?;
         let cut = self.store.cut_user(user.id, self.clock.now()).await;
         needs(name, cut)?;
-        self.say(&user, "has no logins any more")
+        self.done("identity.logout", &user, "has no logins any more")
     }
 
     /// By `#id`, by the exact name, or by its stored form.
@@ -288,7 +295,20 @@ impl<W: Write> Shell<'_, W> {
         NameRules { unique_email: accounts.unique_email, reuse_usernames: accounts.reuse_usernames }
     }
 
-    fn say(&mut self, user: &User, what: &str) -> Result<()> {
+    /// Writes it down and says it.
+    fn done(&mut self, action: &'static str, user: &User, what: &str) -> Result<()> {
+        let id = user.id.to_string();
+        self.audit.write(&AuditRecord {
+            at: self.clock.now(),
+            action,
+            failure: None,
+            means: None,
+            actor: Actor::Shell,
+            target: Some(Account { id: &id, name: Some(&user.username) }),
+            key: None,
+            client: None,
+            request_id: None,
+        });
         Ok(writeln!(self.out, "user {} {what}", show::title(user))?)
     }
 }

@@ -27,7 +27,7 @@ pub use accounts::{Accounts, Argon2, Registration};
 pub use limits::{Limits, UnderscoreHeaders};
 pub use listeners::{ListenAddress, Listener, Tls, TlsCertificate, TlsVersion};
 pub use routing::{Access, Cors, IdentityHeaders, Mode, Preset, Route, Scheme};
-pub use server::{LogFormat, Mail, Server};
+pub use server::{AuditTarget, LogFormat, Mail, Server};
 pub use storage::{Cache, Database, Pool, Redis, Revocation};
 pub use tokens::{JwtTokens, OpaqueScope, OpaqueTokens, Tokens, TrustedIssuer, TrustedUsers};
 pub use upstreams::{Balance, Ejection, HealthCheck, Protocol, Upstream, UpstreamTls};

@@ -44,6 +44,8 @@ pub struct Server {
     pub drain_timeout: Period,
     /// How the request log is written: `json`, `ecs` or `combined`.
     pub log_format: LogFormat,
+    /// Where it is written who did what to whom: `stderr`, `file:/path`; empty: nowhere.
+    pub audit_log: AuditTarget,
     /// Certificates of the traffic listeners; none: plain HTTP.
     pub tls: Option<Tls>,
     /// Listeners beside `listen`, each with settings of its own.
@@ -64,6 +66,7 @@ impl Default for Server {
             shutdown_delay: Period::seconds(0),
             drain_timeout: Period::seconds(30),
             log_format: LogFormat::Json,
+            audit_log: AuditTarget::Nowhere,
             tls: None,
             listeners: Vec::new(),
         }
@@ -81,6 +84,47 @@ pub enum LogFormat {
     Ecs,
     /// The line that Apache and nginx call combined.
     Combined,
+}
+
+/// Where the audit log is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub enum AuditTarget {
+    /// Nowhere.
+    #[default]
+    Nowhere,
+    /// `stderr`, beside our own log.
+    Stderr,
+    /// `file:/path`.
+    File(PathBuf),
+}
+
+impl TryFrom<String> for AuditTarget {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match (text.as_str(), text.strip_prefix("file:")) {
+            ("", _) => Ok(Self::Nowhere),
+            ("stderr", _) => Ok(Self::Stderr),
+            (_, Some(path)) if path.starts_with('/') && !path.ends_with('/') => {
+                Ok(Self::File(path.into()))
+            }
+            _ => Err(format!(
+                "`{text}` is no place for the audit log; write stderr, file:/path, or leave it empty"
+            )),
+        }
+    }
+}
+
+impl From<AuditTarget> for String {
+    fn from(target: AuditTarget) -> Self {
+        match target {
+            AuditTarget::Nowhere => Self::new(),
+            AuditTarget::Stderr => "stderr".to_owned(),
+            AuditTarget::File(path) => format!("file:{}", path.display()),
+        }
+    }
 }
 
 /// Outgoing mail.

@@ -11,6 +11,14 @@ fn a_form_that_no_log_has_is_refused() {
 }
 
 #[test]
+fn an_audit_log_that_goes_nowhere_good_is_refused() {
+    assert_eq!(
+        toml("[server]\naudit_log = \"file:audit.log\"\n").faults(),
+        ["p.toml:2:1: server.audit_log: `file:audit.log` is no place for the audit log"]
+    );
+}
+
+#[test]
 fn one_file_with_many_faults_yields_all_of_them_with_their_lines() {
     let written = toml(
         r#"secret_key = "hunter2"

@@ -89,7 +89,12 @@ fn domain(host: &str) -> &str {
 /// A line that is being written. Writing to memory cannot fail.
 pub(super) struct Line<'a>(&'a mut Vec<u8>);
 
-impl Line<'_> {
+impl<'a> Line<'a> {
+    /// Goes on behind what the buffer holds.
+    pub(super) fn on(buffer: &'a mut Vec<u8>) -> Self {
+        Self(buffer)
+    }
+
     /// Punctuation and keys, as they stand.
     pub(super) fn word(&mut self, word: &'static str) {
         self.0.extend_from_slice(word.as_bytes());

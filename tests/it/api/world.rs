@@ -25,6 +25,7 @@ use portcullis::mail::Bell;
 use portcullis::model::{MailPurpose, Timestamp, User};
 use portcullis::secret::{KeyUse, RootKey};
 use portcullis::store::{Flags, Mail, NameRules, NewUser, Store};
+use portcullis::telemetry::AuditLog;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -99,6 +100,7 @@ impl World {
         let links =
             Links::new(root.derive(KeyUse::MailLinks), *settings.accounts.password_reset_timeout);
         let accounts = Accounts::new(AccountsParts {
+            audit: AuditLog::off(),
             store: store.clone(),
             authenticator: Arc::clone(&authenticator),
             issuer: Arc::new(JwtIssuer::new(&settings, keys)),

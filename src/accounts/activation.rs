@@ -66,7 +66,7 @@ impl Accounts {
         if tell {
             self.parts.bell.ring();
         }
-        self.audit(Deed::new("user.activate").by("link").to(Some(&user)));
+        self.audit(&Deed::new("user.activate").by("link").to(Some(&user)));
         Ok(())
     }
 }

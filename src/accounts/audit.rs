@@ -33,7 +33,7 @@ impl Asker {
     pub fn new(address: Option<IpAddr>, request_id: &str, identity: Option<&Identity>) -> Self {
         let user = identity.map(|identity| {
             let id = identity.values.user_id.to_str().unwrap_or_default();
-            (id.to_owned(), identity.username.to_string())
+            (id.to_owned(), identity.username.clone())
         });
         Self { address, request_id: request_id.to_owned(), user }
     }
@@ -75,7 +75,7 @@ impl<'a> Deed<'a> {
     }
 
     /// To an account of which only the number is at hand.
-    pub(super) const fn to_id(mut self, user: UserId) -> Self {
+    pub(super) const fn about(mut self, user: UserId) -> Self {
         self.target = Some((user, None));
         self
     }
@@ -89,7 +89,7 @@ impl<'a> Deed<'a> {
 
 impl Accounts {
     /// Writes a deed into the audit log.
-    pub(super) fn audit(&self, deed: Deed<'_>) {
+    pub(super) fn audit(&self, deed: &Deed<'_>) {
         let asker = ASKER.try_with(Clone::clone).unwrap_or_default();
         let (id, name) = deed.target.map(|(id, name)| (id.to_string(), name)).unzip();
         let target = id.as_deref().map(|id| Person { id, name: name.flatten() });
@@ -113,6 +113,6 @@ impl Accounts {
 
     /// The same about the asker's own account.
     pub(super) fn audit_own(&self, action: &'static str) {
-        self.audit(Deed::new(action));
+        self.audit(&Deed::new(action));
     }
 }

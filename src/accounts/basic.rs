@@ -32,7 +32,7 @@ impl PasswordProver for Accounts {
         let password = if self.settings().accounts.trim_passwords { trimmed } else { password };
         let Proved { user, .. } = self.prove_password(name, password, address, "basic").await?;
         let deed = Deed::new("identity.login").by("basic").from(address);
-        self.audit(deed.to(Some(&user)));
+        self.audit(&deed.to(Some(&user)));
         Ok(user)
     }
 }

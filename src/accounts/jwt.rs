@@ -62,7 +62,7 @@ impl Accounts {
         let Proved { user, at } = self.past_the_last_cut(proved).await?;
         let login = self.store_jwt_login(&user).await?;
         self.parts.authenticator.met(&user, at);
-        self.audit(Deed::new("identity.login").by("jwt").to(Some(&user)));
+        self.audit(&Deed::new("identity.login").by("jwt").to(Some(&user)));
         Ok(self.parts.issuer.pair(&user, login, at))
     }
 
@@ -110,8 +110,8 @@ impl Accounts {
         }
         self.announce(&entries);
         let deed = Deed::new("token.revoke").by("jwt");
-        self.audit(match user {
-            Some(user) => deed.to_id(user),
+        self.audit(&match user {
+            Some(user) => deed.about(user),
             None => deed,
         });
         Ok(())
@@ -216,7 +216,7 @@ impl Accounts {
                     "a refresh token came back after its use: the login has ended"
                 );
                 self.announce(&entries);
-                self.audit(Deed::new("token.refresh").to_id(claims.user).failed("reused"));
+                self.audit(&Deed::new("token.refresh").about(claims.user).failed("reused"));
             }
             RefreshOutcome::Gone => {}
         }

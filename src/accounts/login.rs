@@ -71,7 +71,7 @@ impl Accounts {
             }
             OpaqueScope::User => self.token_of_user(&user).await?,
         };
-        self.audit(Deed::new("identity.login").by("opaque").to(Some(&user)));
+        self.audit(&Deed::new("identity.login").by("opaque").to(Some(&user)));
         Ok(token)
     }
 
@@ -111,7 +111,7 @@ impl Accounts {
         let attempt = match self.parts.throttle.login(name, address).await {
             Ok(attempt) => attempt,
             Err(throttled) => {
-                self.audit(deed.failed("throttled"));
+                self.audit(&deed.failed("throttled"));
                 return Err(LoginError::Throttled(throttled));
             }
         };
@@ -133,7 +133,7 @@ impl Accounts {
                     (Checked::Wrong, _) => "wrong_password",
                     (Checked::Right | Checked::Outdated, _) => "inactive",
                 };
-                self.audit(deed.to(user.as_ref()).failed(reason));
+                self.audit(&deed.to(user.as_ref()).failed(reason));
                 Err(LoginError::Refused)
             }
         }

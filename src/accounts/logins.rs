@@ -32,7 +32,7 @@ impl Accounts {
         let entries = self.parts.store.end_login_of(user, login, now).await?;
         self.announce(&entries);
         if !entries.is_empty() {
-            self.audit(Deed::new("identity.logout").by("login").to_id(user));
+            self.audit(&Deed::new("identity.logout").by("login").about(user));
         }
         Ok(!entries.is_empty())
     }
@@ -49,7 +49,7 @@ impl Accounts {
         let now = self.parts.clock.now();
         let entries = self.parts.store.end_other_logins(user, present, now).await?;
         self.announce(&entries);
-        self.audit(Deed::new("identity.logout").by("others").to_id(user));
+        self.audit(&Deed::new("identity.logout").by("others").about(user));
         Ok(())
     }
 
@@ -60,7 +60,7 @@ impl Accounts {
     pub async fn log_out_everywhere(&self, user: UserId) -> Result<(), Trouble> {
         let entries = self.parts.store.cut_user(user, self.parts.clock.now()).await?;
         self.announce(&entries.unwrap_or_default());
-        self.audit(Deed::new("identity.logout").by("all").to_id(user));
+        self.audit(&Deed::new("identity.logout").by("all").about(user));
         Ok(())
     }
 }

@@ -70,7 +70,7 @@ impl Accounts {
         let attempt = match counted {
             Ok(attempt) => attempt,
             Err(throttled) => {
-                self.audit(deed.failed("throttled"));
+                self.audit(&deed.failed("throttled"));
                 return Err(ProofError::Throttled(throttled));
             }
         };
@@ -89,7 +89,7 @@ impl Accounts {
             }
             Checked::Wrong => {
                 attempt.failed();
-                self.audit(deed.failed("wrong_password"));
+                self.audit(&deed.failed("wrong_password"));
                 return Err(ProofError::WrongPassword);
             }
         }
@@ -145,7 +145,7 @@ impl Accounts {
         if tell {
             self.parts.bell.ring();
         }
-        self.audit(Deed::new("user.password_change").to(Some(user)));
+        self.audit(&Deed::new("user.password_change").to(Some(user)));
         Ok(())
     }
 }

@@ -113,7 +113,7 @@ impl Accounts {
                 if mail.is_some() {
                     self.parts.bell.ring();
                 }
-                self.audit(Deed::new("user.change").to(Some(&user)));
+                self.audit(&Deed::new("user.change").to(Some(&user)));
                 Ok(user)
             }
             Ok(None) => Err(ProfileError::Gone),
@@ -130,7 +130,7 @@ impl Accounts {
         let deleted = self.parts.store.delete_user(id, self.parts.clock.now()).await;
         let entries = deleted.map_err(Trouble::from)?.ok_or(ProfileError::Gone)?;
         self.announce(&entries);
-        self.audit(Deed::new("user.delete").to_id(id));
+        self.audit(&Deed::new("user.delete").about(id));
         Ok(())
     }
 }

@@ -190,7 +190,7 @@ impl Accounts {
         if tell {
             self.parts.bell.ring();
         }
-        self.audit(Deed::new("user.password_reset").by("link").to(Some(user)));
+        self.audit(&Deed::new("user.password_reset").by("link").to(Some(user)));
         Ok(())
     }
 
@@ -221,7 +221,7 @@ impl Accounts {
         self.parts.store.enqueue_mail(&mails, self.parts.clock.now()).await?;
         self.parts.bell.ring();
         for user in &users {
-            self.audit(Deed::new("user.link_request").to(Some(user)));
+            self.audit(&Deed::new("user.link_request").to(Some(user)));
         }
         Ok(mails.len())
     }

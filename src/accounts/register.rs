@@ -100,7 +100,7 @@ impl Accounts {
             return Err(RegisterError::Mismatch);
         }
         if let Err(throttled) = self.parts.throttle.registration(new.address).await {
-            self.audit(Deed::new("user.register").failed("throttled"));
+            self.audit(&Deed::new("user.register").failed("throttled"));
             return Err(RegisterError::Throttled(throttled));
         }
 
@@ -126,7 +126,7 @@ impl Accounts {
         if mail.is_some() {
             self.parts.bell.ring();
         }
-        self.audit(Deed::new("user.register").to(Some(&user)));
+        self.audit(&Deed::new("user.register").to(Some(&user)));
         Ok(user)
     }
 

@@ -134,7 +134,7 @@ impl Accounts {
             By::Password => "password",
             By::Link => "link",
         });
-        self.audit(deed.to(Some(user)));
+        self.audit(&deed.to(Some(user)));
         Ok(())
     }
 }

@@ -123,12 +123,7 @@ pub(super) async fn join(
         issuer: Arc::new(JwtIssuer::new(settings, Arc::clone(&keys))),
         opaque,
         links,
-        passwords: Passwords::new(
-            &settings.accounts.argon2,
-            limits.hashing_threads,
-            *limits.hashing_wait,
-        )
-        .counted_in(Arc::clone(metrics)),
+        passwords: passwords(settings, metrics),
         throttle,
         bell,
         announcer,
@@ -171,6 +166,13 @@ pub(super) async fn join(
         postman,
         live,
     })
+}
+
+/// The pool that hashes.
+fn passwords(settings: &Settings, metrics: &Arc<Metrics>) -> Passwords {
+    let (argon2, limits) = (&settings.accounts.argon2, &settings.limits);
+    let pool = Passwords::new(argon2, limits.hashing_threads, *limits.hashing_wait);
+    pool.counted_in(Arc::clone(metrics))
 }
 
 /// The database, with an up-to-date schema; waits for one that is away.

@@ -84,7 +84,7 @@ impl Pages {
             respond(shown.show(&caller(&request), StatusCode::OK, &page))
         })
         .post(move |parameters: RawPathParams, request: Request| async move {
-            respond(sent.send(place, &parameters, request).await)
+            respond(Box::pin(sent.send(place, &parameters, request)).await)
         })
     }
 
@@ -108,7 +108,7 @@ impl Pages {
             let outcome = Outcome { faults: vec![fault], ..Outcome::default() };
             return self.write(&caller, StatusCode::BAD_REQUEST, &page, &outcome);
         }
-        match self.act(place, &caller, sent).await {
+        match Box::pin(self.act(place, &caller, sent)).await {
             Ok(_) => self.go_on(place, &caller),
             Err(failure) => self.explain(&caller, &page, &failure.into_reply()),
         }
@@ -155,7 +155,7 @@ impl Pages {
                 Place::Linked(LinkPage::Activation) => activation::activate(api, request).await,
             }
         };
-        asker.asks(acting).await
+        Box::pin(asker.asks(acting)).await
     }
 
     /// After it was done. A redirect, so that reloading the page does not send the form again.

@@ -107,7 +107,8 @@ async fn a_long_upload_ends_with_its_login_and_is_not_finished() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_answer_is_not_lost_to_a_token_that_runs_out_meanwhile() {
     let app = App::start(|_| Act::Hang).await;
-    let more = "[tokens.jwt]\naccess_lifetime = \"1s\"\n[limits]\nupstream_read_timeout = \"3s\"";
+    // Times in tokens are whole seconds: it is good for two of them at least.
+    let more = "[tokens.jwt]\naccess_lifetime = \"3s\"\n[limits]\nupstream_read_timeout = \"4s\"";
     let gateway = Gateway::with(&[app.address.to_string()], more).await;
     let token = gateway.token().await;
     let mut client = gateway.client().await;

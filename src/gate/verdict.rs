@@ -369,7 +369,8 @@ impl Passage {
         self.route.get().upstream_read_timeout
     }
 
-    /// What it rests on; `None` where nobody's credential counted, or it makes no difference. `claim`: what it was given for.
+    /// What it rests on; `None` where nobody's credential counted, or it makes no difference.
+    /// `claim`: what it was given for.
     #[must_use]
     pub fn grounds(&self, claim: &Claim<'_>) -> Option<Grounds> {
         self.identity.as_ref().filter(|_| self.route().mode == Mode::Enforce)?;

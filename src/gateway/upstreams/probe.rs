@@ -33,19 +33,25 @@ pub(in crate::gateway) async fn keep_asking(
     live: Arc<ArcSwap<Live>>,
     mut quieted: watch::Receiver<bool>,
 ) {
+    // One for all: making it reads the system's authorities from the disk.
+    let connector = Arc::new(Connector::new(None));
     tokio::select! {
         biased;
         _ = quieted.wait_for(|quieted| *quieted) => {}
         () = async {
             loop {
                 let current = live.load_full();
-                ask_while(&current.upstreams, || Arc::ptr_eq(&current, &live.load())).await;
+                ask_while(&current.upstreams, &connector, || Arc::ptr_eq(&current, &live.load())).await;
             }
         } => {}
     }
 }
 
-async fn ask_while(upstreams: &Upstreams, is_current: impl Fn() -> bool) {
+async fn ask_while(
+    upstreams: &Upstreams,
+    connector: &Arc<Connector>,
+    is_current: impl Fn() -> bool,
+) {
     let mut asked: Vec<(&Arc<Upstream>, &HealthCheck, Instant)> = upstreams
         .all()
         .filter_map(|upstream| Some((upstream, upstream.health_check.as_ref()?, Instant::now())))
@@ -55,7 +61,7 @@ async fn ask_while(upstreams: &Upstreams, is_current: impl Fn() -> bool) {
         for (upstream, check, due) in &mut asked {
             if *due <= Instant::now() {
                 *due = Instant::now() + check.interval.0;
-                asking.spawn(ask_all(Arc::clone(upstream)));
+                asking.spawn(ask_all(Arc::clone(upstream), Arc::clone(connector)));
             }
         }
         while asking.try_join_next().is_some() {}
@@ -63,18 +69,17 @@ async fn ask_while(upstreams: &Upstreams, is_current: impl Fn() -> bool) {
     }
 }
 
-async fn ask_all(upstream: Arc<Upstream>) {
+async fn ask_all(upstream: Arc<Upstream>, connector: Arc<Connector>) {
     let Some(check) = &upstream.health_check else { return };
     let peers = upstream.pool.load_full();
     let asking = peers.peers.iter().map(|peer| async {
-        let outcome = ask(peer, check).await;
-        if let Some(is_well) = peer.standing.checked(outcome.is_ok(), check) {
+        let outcome = ask(peer, check, &connector).await;
+        if peer.standing.checked(outcome.is_ok(), check).is_some() {
             let (upstream, server) = (&upstream.name, &peer.label);
             match outcome {
                 Ok(()) => tracing::info!(upstream, server, "server says it is well"),
                 Err(why) => tracing::warn!(upstream, server, why, "server is not well"),
             }
-            tracing::debug!(is_well, "standing changed");
         }
     });
     futures_util::future::join_all(asking).await;
@@ -82,8 +87,8 @@ async fn ask_all(upstream: Arc<Upstream>) {
 }
 
 /// Why it is not well.
-async fn ask(peer: &Peer, check: &HealthCheck) -> Result<(), String> {
-    match timeout(check.timeout.0, exchange(peer, check)).await {
+async fn ask(peer: &Peer, check: &HealthCheck, connector: &Connector) -> Result<(), String> {
+    match timeout(check.timeout.0, exchange(peer, check, connector)).await {
         Ok(Ok(status)) if (200..400).contains(&status) => Ok(()),
         Ok(Ok(status)) => Err(format!("it answers {status}")),
         Ok(Err(error)) => Err(error.etype().as_str().to_owned()),
@@ -91,10 +96,11 @@ async fn ask(peer: &Peer, check: &HealthCheck) -> Result<(), String> {
     }
 }
 
-async fn exchange(peer: &Peer, check: &HealthCheck) -> pingora::Result<u16> {
-    // Of its own: nothing that it keeps is kept.
-    let connector: Connector = Connector::new(None);
-    let (mut session, _) = connector.get_http_session(&peer.http).await?;
+async fn exchange(peer: &Peer, check: &HealthCheck, connector: &Connector) -> pingora::Result<u16> {
+    let mut http = peer.http.clone();
+    // A connection that has room for one request is not kept for another.
+    http.options.max_h2_streams = 1;
+    let (mut session, _) = connector.get_http_session(&http).await?;
     let mut head = RequestHeader::build("GET", check.path.as_bytes(), None)?;
     let host = match (&check.host, &peer.host) {
         (host, _) if !host.is_empty() => host.clone(),

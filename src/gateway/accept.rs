@@ -24,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use super::arrival::{Arrival, Origin};
 use super::caps::{Caps, Permit};
 use super::conn::Conn;
+use super::direct::Direct;
 use super::edge;
 use super::head::{Alarm, Head, HeadLimits, read_head};
 use super::http1::SLOW;
@@ -87,6 +88,8 @@ pub(super) struct Manner {
 /// Everything that all connections share. `A` is Pingora's proxy with our phases.
 pub(super) struct Edge<A> {
     pub(super) app: Arc<A>,
+    /// For requests that are nothing but a head; without it they are Pingora's, too.
+    pub(super) direct: Option<Direct>,
     pub(super) rules: Box<dyn Fn() -> Rules + Send + Sync>,
     /// Proxies carry many clients' connections: the cap per address is not for them.
     pub(super) is_trusted: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::live::Live;
+use super::request::Request;
 use super::wire::Turn;
 use crate::gate::{Grounds, address_value};
 use crate::model::Timestamp;
@@ -55,6 +56,8 @@ pub(super) struct Arrival {
     reached: AtomicBool,
     abandoned: AtomicBool,
     stream: AtomicBool,
+    /// The request, judged already, for whoever takes it over.
+    handed_over: Mutex<Option<Box<Request>>>,
     /// What the passage of the request rests on, and who is to be asked about it.
     grounds: Mutex<Option<(Arc<Live>, Grounds)>>,
     turn: Turn,
@@ -67,6 +70,7 @@ impl Arrival {
         let (reached, abandoned) = (AtomicBool::new(false), AtomicBool::new(false));
         let (since, turn) = (Instant::now(), Turn::default());
         let (stream, grounds) = (AtomicBool::new(false), Mutex::new(None));
+        let handed_over = Mutex::new(None);
         Self {
             peer,
             peer_text,
@@ -77,6 +81,7 @@ impl Arrival {
             reached,
             abandoned,
             stream,
+            handed_over,
             grounds,
             turn,
         }
@@ -90,6 +95,16 @@ impl Arrival {
     /// The same, over a connection with this turn.
     pub(super) fn over(self, turn: Turn) -> Self {
         Self { turn, ..self }
+    }
+
+    /// Leaves the request to whoever takes it over.
+    pub(super) fn hand_over(&self, request: Box<Request>) {
+        *self.handed_over.lock() = Some(request);
+    }
+
+    /// The request that was left, if one was.
+    pub(super) fn take_over(&self) -> Option<Box<Request>> {
+        self.handed_over.lock().take()
     }
 
     /// The request has been read to its end: what the client sends now is its next one.
@@ -145,11 +160,14 @@ impl Arrival {
         ARRIVAL.scope(Arc::clone(self), work).await
     }
 
-    /// The arrival of the request that this task works on; marks that its phases have begun.
+    /// The arrival of the request that this task works on.
     pub(super) fn current() -> Option<Arc<Self>> {
-        let arrival = ARRIVAL.try_with(Arc::clone).ok()?;
-        arrival.reached.store(true, Ordering::Relaxed);
-        Some(arrival)
+        ARRIVAL.try_with(Arc::clone).ok()
+    }
+
+    /// The phases have begun.
+    pub(super) fn reach_phases(&self) {
+        self.reached.store(true, Ordering::Relaxed);
     }
 
     /// Whether the phases have begun. If not, Pingora itself refused the request.

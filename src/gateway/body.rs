@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Version, header};
-use pingora::proxy::Session;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
 use tokio::time::timeout;
 
 /// An unread rest of this size is read so that the connection can go on.
@@ -27,25 +28,25 @@ pub(super) enum Body {
 }
 
 /// What `Content-Length` promises. The head was vetted: there is one and it is a number.
-pub(super) fn promised(session: &Session) -> Option<u64> {
-    session.req_header().headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+pub(super) fn promised(head: &RequestHeader) -> Option<u64> {
+    head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Whether the head says that no body follows it.
-pub(super) fn is_absent(session: &Session) -> bool {
-    let chunked = session.req_header().headers.contains_key(header::TRANSFER_ENCODING);
-    !chunked && promised(session).unwrap_or(0) == 0
+pub(super) fn is_absent(head: &RequestHeader) -> bool {
+    let chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
+    !chunked && promised(head).unwrap_or(0) == 0
 }
 
 /// Whether the client waits for our word before it sends the body.
-pub(super) fn is_awaiting_continue(session: &Session) -> bool {
+pub(super) fn is_awaiting_continue(session: &ServerSession) -> bool {
     let head = session.req_header();
     head.version == Version::HTTP_11 && head.headers.contains_key(header::EXPECT)
 }
 
 /// Reads a body of at most `limit` bytes into memory.
-pub(super) async fn read(session: &mut Session, limit: usize) -> pingora::Result<Body> {
-    if promised(session).is_some_and(|length| length > limit as u64) {
+pub(super) async fn read(session: &mut ServerSession, limit: usize) -> pingora::Result<Body> {
+    if promised(session.req_header()).is_some_and(|length| length > limit as u64) {
         return Ok(Body::TooLarge);
     }
     if is_awaiting_continue(session) && !session.is_body_done() {
@@ -69,21 +70,22 @@ pub(super) async fn read(session: &mut Session, limit: usize) -> pingora::Result
 }
 
 /// Before an answer: reads a small rest of the body, so that the connection can be kept.
-pub(super) async fn settle(session: &mut Session) {
-    let is_small = promised(session).is_none_or(|length| length <= SETTLE_BYTES as u64);
+pub(super) async fn settle(session: &mut ServerSession) {
+    let is_small =
+        promised(session.req_header()).is_none_or(|length| length <= SETTLE_BYTES as u64);
     if !session.is_body_done() && is_small && !is_awaiting_continue(session) {
         let _ = timeout(SETTLE_TIME, discard(session, SETTLE_BYTES)).await;
     }
 }
 
 /// After an answer that closes: reads on for a moment.
-pub(super) async fn linger(session: &mut Session) {
+pub(super) async fn linger(session: &mut ServerSession) {
     if !session.is_body_done() {
         let _ = timeout(SETTLE_TIME, discard(session, LINGER_BYTES)).await;
     }
 }
 
-async fn discard(session: &mut Session, mut left: usize) {
+async fn discard(session: &mut ServerSession, mut left: usize) {
     while left > 0 {
         match session.read_request_body().await {
             Ok(Some(piece)) => left = left.saturating_sub(piece.len()),

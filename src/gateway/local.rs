@@ -13,7 +13,7 @@ use axum::Router;
 use axum::body::Body as RouterBody;
 use bytes::Bytes;
 use http::{Request, Response, Uri};
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt;
 
@@ -33,7 +33,7 @@ pub(super) struct LocalLimits {
 
 /// Asks the router. `target`: the canonical path and query.
 pub(super) async fn ask(
-    session: &mut Session,
+    session: &mut ServerSession,
     router: &Router,
     target: &str,
     caller: Caller,
@@ -62,7 +62,12 @@ pub(super) async fn ask(
     })
 }
 
-fn request(session: &Session, uri: Uri, content: Bytes, caller: Caller) -> Request<RouterBody> {
+fn request(
+    session: &ServerSession,
+    uri: Uri,
+    content: Bytes,
+    caller: Caller,
+) -> Request<RouterBody> {
     let head = session.req_header();
     let mut request = Request::new(RouterBody::from(content));
     *request.method_mut() = head.method.clone();

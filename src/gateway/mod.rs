@@ -30,6 +30,8 @@ mod watch;
 
 mod arrival;
 mod decision;
+mod direct;
+mod hooks;
 mod live;
 mod phases;
 mod record;

@@ -1,21 +1,19 @@
-//! What happens to a request between Pingora's hooks: ask the gate, then serve, refuse or
-//! forward.
+//! What happens to a request, step by step: ask the gate, then serve, refuse or forward.
 //!
-//! Each hook is short and hands its work to a module of its own. The order that counts: the
-//! decision falls in `request_filter`, before anything is sent; the identity is written in
-//! `upstream_request_filter`, after everything a client could have it removed by. It must not
-//! decide anything itself.
+//! Each step is short and hands its work to a module of its own. Who calls them: [`super::hooks`]
+//! for what goes through Pingora's proxy, [`super::direct`] for the many requests that have no
+//! body. The order that counts: the decision falls in [`Phases::decide`], before anything is sent;
+//! the identity is written in [`Phases::write_head`], after everything a client could have it
+//! removed by. It must not decide anything itself.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::modules::http::HttpModules;
-use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::protocols::http::ServerSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use tokio::sync::watch;
@@ -25,35 +23,40 @@ use super::arrival::Arrival;
 use super::body;
 use super::decision::{self, Outcome};
 use super::failure::{
-    BODY_TOO_LARGE, Failure, INTERNAL, NO_UPGRADE, NO_UPSTREAM, OWN_NO_UPSTREAM, OWN_TOO_LARGE,
-    OWN_TOO_SLOW, UPSTREAM_FULL, failure_of, is_lost,
+    BODY_TOO_LARGE, Failure, INTERNAL, NO_UPGRADE, NO_UPSTREAM, OWN_NO_UPSTREAM, UPSTREAM_FULL,
+    failure_of, is_lost,
 };
-use super::forward;
+use super::forward::{self, Written};
 use super::live::Live;
 use super::local::caught;
 use super::record::Recorder;
 use super::request::{Request, arrival, head_of, host_of, make_up_for_host};
 use super::respond::{self, After};
 use super::returned;
+use super::upstreams::Picked;
 use crate::gate::{Claim, Judged, Passage, Refusal, Verdict, X_REQUEST_ID};
 
 /// What may be read of a body that nobody wants, so that its connection can be kept.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
-/// An upload may be slow, but not a drip: after the grace it must have kept this pace, in
-/// bytes a second. (Between two reads there is `limits.body_read_timeout`.)
-const UPLOAD_GRACE: Duration = Duration::from_secs(20);
-const UPLOAD_PACE: u64 = 500;
-
 /// More informational answers than any application sends.
 const MAX_INFORMATIONAL: u32 = 32;
 
 /// The phases.
+#[derive(Clone)]
 pub(super) struct Phases {
     pub(super) live: Arc<ArcSwap<Live>>,
     pub(super) recorder: Recorder,
     /// True: connections are not kept.
     pub(super) closing: watch::Receiver<bool>,
+}
+
+/// What is to be done with a request that was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing: it has its answer.
+    Answered,
+    Forward,
 }
 
 impl Phases {
@@ -63,7 +66,7 @@ impl Phases {
 
     pub(super) async fn fail(
         &self,
-        session: &mut Session,
+        session: &mut ServerSession,
         request: &mut Request,
         failure: Failure,
     ) -> Result<()> {
@@ -75,69 +78,23 @@ impl Phases {
     /// An answer of the gateway's own, readable for the scripts of allowed origins.
     pub(super) async fn answer(
         &self,
-        session: &mut Session,
+        session: &mut ServerSession,
         request: &Request,
         mut answer: Response<Bytes>,
         after: After,
     ) -> Result<()> {
-        let headers = request.live.cors.headers(&session.req_header().headers);
-        respond::share(answer.headers_mut(), headers);
+        share(&mut answer, session.req_header(), request);
         respond::send(session, answer, request.name(), after).await
     }
 
-    /// Finds the way to the upstream of a request that has a passage, or what stands in it.
-    fn find_way(session: &Session, request: &mut Request) -> Result<(), Failure> {
-        let name = request.passage().and_then(Passage::upstream);
-        let upstream = name.and_then(|name| request.live.upstreams.get(name)).cloned();
-        let upstream = upstream.ok_or(NO_UPSTREAM)?;
-        let limit = request.body_bytes();
-        if limit > 0 && body::promised(session).is_some_and(|length| length > limit) {
-            return Err(BODY_TOO_LARGE);
-        }
-        if session.is_upgrade_req() && !upstream.can_upgrade() {
-            return Err(NO_UPGRADE);
-        }
-        request.admitted = Some(upstream.admit().ok_or(UPSTREAM_FULL)?);
-        request.upstream = Some(upstream);
-        Ok(())
-    }
-
-    /// Prepares the session for being forwarded.
-    fn see_off(session: &mut Session, request: &Request) {
-        if session.is_upgrade_req() {
-            // Reads of the upgraded stream fall under it, too.
-            let idle = request.live.settings.limits.websocket_idle_timeout.0;
-            session.set_read_timeout(Some(idle));
-        }
-        if !session.is_upgrade_req() && body::is_absent(session) {
-            request.arrival.is_heard_out();
-        }
-        if body::is_awaiting_continue(session) {
-            // The upstream's 100 is no answer; see `response_filter`.
-            session.set_close_on_response_before_downstream_finish(false);
-        }
-    }
-}
-
-#[async_trait]
-impl ProxyHttp for Phases {
-    type CTX = Request;
-
-    fn new_ctx(&self) -> Request {
-        let arrival = Arrival::current().unwrap_or_else(|| {
-            // Every request comes through the accept loop; without an address it is a stranger.
-            Arc::new(Arrival::unseen(self.recorder.clock.now()))
-        });
+    /// The request that came in this way.
+    pub(super) fn new_request(&self, arrival: Arc<Arrival>) -> Request {
+        arrival.reach_phases();
         Request::new(self.live.load_full(), arrival, self.recorder.metrics.request_started())
     }
 
-    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
-
-    async fn early_request_filter(
-        &self,
-        session: &mut Session,
-        request: &mut Request,
-    ) -> Result<()> {
+    /// Bounds what a session may take.
+    pub(super) fn bound(&self, session: &mut ServerSession, request: &Request) -> Result<()> {
         let limits = &request.live.settings.limits;
         session.set_read_timeout(Some(limits.body_read_timeout.0));
         session.set_write_timeout(Some(limits.write_timeout.0));
@@ -149,95 +106,136 @@ impl ProxyHttp for Phases {
         if self.after() == After::Close {
             session.set_keepalive(None);
         }
-        let headers = &session.req_header().headers;
+        Ok(())
+    }
+
+    /// Notes who sent it, and under which name it is told of.
+    pub(super) fn meet(head: &RequestHeader, request: &mut Request) {
+        let headers = &head.headers;
         let forwarder = request.live.gate.forwarder();
         let client = forwarder.client(request.arrival.peer, headers);
         request.id = forwarder.request_id(request.arrival.peer, headers);
         request.comes_from(client);
+    }
+
+    /// Asks the gate.
+    pub(super) async fn judge(head: &RequestHeader, request: &mut Request) -> Result<(), Failure> {
+        let live = Arc::clone(&request.live);
+        let claim = Claim {
+            method: &head.method,
+            target: head.raw_path(),
+            host: host_of(head),
+            headers: &head.headers,
+            peer: request.arrival.peer,
+        };
+        let began = Instant::now();
+        let judged = caught(live.gate.judge(&claim)).await;
+        request.judging = began.elapsed();
+        let judged = judged.map_err(|_| INTERNAL)?;
+        if let Verdict::Forward(passage) = &judged.verdict
+            && let Some(grounds) = passage.grounds(&claim)
+        {
+            request.arrival.passes_on(&live, grounds);
+        }
+        request.outcome = Outcome::of(&judged);
+        request.judged = Some(judged);
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, request: &mut Request) -> Result<bool> {
-        let live = Arc::clone(&request.live);
-        let judged = {
-            let head = session.req_header();
-            let claim = Claim {
-                method: &head.method,
-                target: head.raw_path(),
-                host: host_of(session),
-                headers: &head.headers,
-                peer: request.arrival.peer,
-            };
-            let began = Instant::now();
-            let judged = caught(live.gate.judge(&claim)).await;
-            request.judging = began.elapsed();
-            if let Ok(Judged { verdict: Verdict::Forward(passage), .. }) = &judged
-                && let Some(grounds) = passage.grounds(&claim)
-            {
-                request.arrival.passes_on(&live, grounds);
+    /// Asks the gate, unless that was done, and answers what is not forwarded.
+    pub(super) async fn decide(
+        &self,
+        session: &mut ServerSession,
+        request: &mut Request,
+    ) -> Result<Next> {
+        if !request.is_judged()
+            && let Err(failure) = Self::judge(session.req_header(), request).await
+        {
+            self.fail(session, request, failure).await?;
+            return Ok(Next::Answered);
+        }
+        match request.verdict() {
+            Some(Verdict::Forward(_)) => {
+                let is_upgrade = session.is_upgrade_req();
+                let way = Self::find_way(session.req_header(), is_upgrade, request);
+                let Err(failure) = way else { return Ok(Next::Forward) };
+                self.fail(session, request, failure).await?;
             }
-            judged
-        };
-        let Ok(judged) = judged else {
-            self.fail(session, request, INTERNAL).await?;
-            return Ok(true);
-        };
-        request.outcome = Outcome::of(&judged);
-        let judged = request.judged.insert(judged);
-        match &judged.verdict {
-            Verdict::Forward(_) => {
-                if let Err(failure) = Self::find_way(session, request) {
-                    self.fail(session, request, failure).await?;
-                    return Ok(true);
-                }
-                Self::see_off(session, request);
-                return Ok(false);
-            }
-            Verdict::Serve(served) => {
+            Some(Verdict::Serve(served)) => {
                 let served = served.clone();
                 self.serve(session, request, served).await?;
             }
-            Verdict::Refuse(refusal) => {
-                let answer = decision::answer(refusal, judged.route(), &live.replies);
-                // After a malformed request nobody knows what the next bytes are meant to be.
-                let after = match refusal {
-                    Refusal::BadRequest(_) | Refusal::Method => After::Close,
-                    _ => self.after(),
-                };
+            Some(Verdict::Refuse(refusal)) => {
+                let (answer, after) = self.refusal(refusal, request);
                 self.answer(session, request, answer, after).await?;
             }
+            None => self.fail(session, request, INTERNAL).await?,
         }
-        Ok(true)
+        Ok(Next::Answered)
     }
 
-    async fn upstream_peer(
-        &self,
-        session: &mut Session,
+    /// How a refusal is answered, and what becomes of the connection.
+    pub(super) fn refusal(&self, refusal: &Refusal, request: &Request) -> (Response<Bytes>, After) {
+        let route = request.judged.as_ref().and_then(Judged::route);
+        let answer = decision::answer(refusal, route, &request.live.replies);
+        // After a malformed request nobody knows what the next bytes are meant to be.
+        let after = match refusal {
+            Refusal::BadRequest(_) | Refusal::Method => After::Close,
+            _ => self.after(),
+        };
+        (answer, after)
+    }
+
+    /// Finds the way to the upstream of a request that has a passage, or what stands in it.
+    pub(super) fn find_way(
+        head: &RequestHeader,
+        is_upgrade: bool,
         request: &mut Request,
-    ) -> Result<Box<HttpPeer>> {
+    ) -> Result<(), Failure> {
+        let name = request.passage().and_then(Passage::upstream);
+        let upstream = name.and_then(|name| request.live.upstreams.get(name)).cloned();
+        let upstream = upstream.ok_or(NO_UPSTREAM)?;
+        let limit = request.body_bytes();
+        if limit > 0 && body::promised(head).is_some_and(|length| length > limit) {
+            return Err(BODY_TOO_LARGE);
+        }
+        if is_upgrade && !upstream.can_upgrade() {
+            return Err(NO_UPGRADE);
+        }
+        request.admitted = Some(upstream.admit().ok_or(UPSTREAM_FULL)?);
+        request.upstream = Some(upstream);
+        Ok(())
+    }
+
+    /// Prepares the session for being forwarded.
+    pub(super) fn see_off(session: &mut ServerSession, request: &Request) {
+        if session.is_upgrade_req() {
+            // Reads of the upgraded stream fall under it, too.
+            let idle = request.live.settings.limits.websocket_idle_timeout.0;
+            session.set_read_timeout(Some(idle));
+        }
+        if !session.is_upgrade_req() && body::is_absent(session.req_header()) {
+            request.arrival.is_heard_out();
+        }
+        if body::is_awaiting_continue(session) {
+            // The upstream's 100 is no answer; see `give_answer`.
+            session.set_close_on_response_before_downstream_finish(false);
+        }
+    }
+
+    /// Chooses the server of the next attempt.
+    pub(super) fn choose<'a>(request: &'a mut Request) -> Result<&'a Picked> {
         let who = request.affinity();
         let picked =
             request.upstream.as_ref().and_then(|upstream| upstream.pick(&request.tried, who));
-        let Some(picked) = picked else { return Err(Error::new(OWN_NO_UPSTREAM)) };
-        let mut http = Box::new(picked.peer().http.clone());
-        if let Some(time) = request.passage().and_then(Passage::upstream_read_timeout) {
-            http.options.read_timeout = Some(time);
+        match picked {
+            Some(picked) => Ok(request.peer.insert(picked)),
+            None => Err(Error::new(OWN_NO_UPSTREAM)),
         }
-        if session.is_upgrade_req() {
-            http.options.read_timeout = Some(request.live.settings.limits.websocket_idle_timeout.0);
-            http.options.set_http_version(1, 1);
-        }
-        request.peer = Some(picked);
-        Ok(http)
     }
 
-    fn fail_to_connect(
-        &self,
-        _session: &mut Session,
-        _peer: &HttpPeer,
-        request: &mut Request,
-        mut error: Box<Error>,
-    ) -> Box<Error> {
+    /// The server chosen could not be connected to.
+    pub(super) fn unconnected(request: &mut Request, mut error: Box<Error>) -> Box<Error> {
         request.peer_failed();
         // Nothing was sent, so the method does not matter.
         let upstream = request.upstream.as_ref();
@@ -245,19 +243,17 @@ impl ProxyHttp for Phases {
         error
     }
 
-    fn error_while_proxy(
-        &self,
-        _peer: &HttpPeer,
-        session: &mut Session,
-        mut error: Box<Error>,
+    /// An attempt broke off. `can_repeat`: the request could be sent once more and do no harm;
+    /// `reused`: it went over a connection that had been kept.
+    pub(super) fn broken_off(
+        can_repeat: bool,
         request: &mut Request,
-        client_reused: bool,
+        mut error: Box<Error>,
+        reused: bool,
     ) -> Box<Error> {
-        let can_repeat = session.req_header().method.is_idempotent()
-            && !session.as_ref().retry_buffer_truncated();
         if can_repeat {
             // A kept connection that the server had closed meanwhile.
-            error.retry.decide_reuse(client_reused);
+            error.retry.decide_reuse(reused);
         } else {
             error.set_retry(false);
         }
@@ -273,65 +269,42 @@ impl ProxyHttp for Phases {
         error
     }
 
-    async fn upstream_request_filter(
+    /// Writes the head that goes upstream. `head`: the client's; `copy`: the same without what is between it and
+    /// us, if somebody has made one.
+    pub(super) fn write_head(
         &self,
-        session: &mut Session,
-        upstream_request: &mut RequestHeader,
+        head: &RequestHeader,
+        copy: Option<&RequestHeader>,
         request: &mut Request,
-    ) -> Result<()> {
+    ) -> Result<RequestHeader> {
         let Some(passage) = request.passage() else {
             return Error::e_explain(ErrorType::InternalError, "forwarding without a passage");
         };
-        let received = session.req_header();
-        let arrival = arrival(request, session);
+        let arrival = arrival(request, head);
         let metrics = &self.recorder.metrics;
-        forward::drop_unanswerable(upstream_request, received.version);
-        forward::write(
-            upstream_request,
+        let written = Written {
             passage,
-            request.live.gate.forwarder(),
-            &arrival,
-            &request.id,
-            request.peer.as_ref().and_then(|picked| picked.peer().host.as_ref()),
-            |name| metrics.spoofed_header(name),
-        )?;
+            forwarder: request.live.gate.forwarder(),
+            arrival: &arrival,
+            request_id: &request.id,
+            host: request.peer.as_ref().and_then(|picked| picked.peer().host.as_ref()),
+            is_raw: copy.is_none(),
+        };
+        let head =
+            forward::write(copy.unwrap_or(head), &written, |name| metrics.spoofed_header(name))?;
         request.sent = Some(Instant::now());
-        Ok(())
+        Ok(head)
     }
 
-    async fn request_body_filter(
-        &self,
-        session: &mut Session,
-        _body: &mut Option<Bytes>,
-        end_of_stream: bool,
-        request: &mut Request,
-    ) -> Result<()> {
-        if session.was_upgraded() {
-            return Ok(());
-        }
-        if end_of_stream && !session.is_upgrade_req() {
-            request.arrival.is_heard_out();
-        }
-        let read = session.body_bytes_read() as u64;
-        let limit = request.body_bytes();
-        if limit > 0 && read > limit {
-            return Err(Error::new_down(OWN_TOO_LARGE));
-        }
-        let taken = request.arrival.since.elapsed();
-        if !end_of_stream && taken > UPLOAD_GRACE && read < UPLOAD_PACE * taken.as_secs() {
-            return Err(Error::new_down(OWN_TOO_SLOW));
-        }
-        Ok(())
-    }
-
-    async fn upstream_response_filter(
-        &self,
-        session: &mut Session,
-        response: &mut ResponseHeader,
+    /// Takes the head of an answer in: vetted, counted, and its server noted as well.
+    /// `is_upgrade`: whether the client asked for one.
+    pub(super) fn take_answer(
+        is_upgrade: bool,
+        response: &ResponseHeader,
         request: &mut Request,
     ) -> Result<()> {
         // Pingora compares what both sides wanted, but passes it on where neither did.
-        if response.status == StatusCode::SWITCHING_PROTOCOLS && !session.is_upgrade_req() {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !is_upgrade {
             return Err(Error::new_up(ErrorType::InvalidHTTPHeader));
         }
         if !returned::has_one_length(response) {
@@ -349,19 +322,25 @@ impl ProxyHttp for Phases {
                 upstream.answered(picked.peer());
             }
         }
-        let passage = request.passage();
-        returned::clean(response, |name| passage.is_some_and(|it| it.strips_from_answer(name)));
-        if let Some(passage) = passage {
-            returned::change(response, passage.response_changes())?;
-        }
         Ok(())
     }
 
-    async fn response_filter(
+    /// Cleans the head of an answer, and changes it as the route says.
+    pub(super) fn clean_answer(response: &mut ResponseHeader, request: &Request) -> Result<()> {
+        let passage = request.passage();
+        returned::clean(response, |name| passage.is_some_and(|it| it.strips_from_answer(name)));
+        match passage {
+            Some(passage) => returned::change(response, passage.response_changes()),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the head of an answer ready for the client.
+    pub(super) fn give_answer(
         &self,
-        session: &mut Session,
+        session: &mut ServerSession,
         response: &mut ResponseHeader,
-        request: &mut Request,
+        request: &Request,
     ) -> Result<()> {
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
         {
@@ -378,17 +357,33 @@ impl ProxyHttp for Phases {
         response.insert_header(X_REQUEST_ID, request.id.clone())
     }
 
-    async fn fail_to_proxy(
+    /// Tells the client of an error, if it is still there and has no answer yet. Gives out the
+    /// status; 0: nobody was told.
+    pub(super) async fn break_down(
         &self,
-        session: &mut Session,
+        session: &mut ServerSession,
         error: &Error,
         request: &mut Request,
-    ) -> FailToProxy {
+    ) -> u16 {
+        let Some(failure) = Self::note_failure(error, request) else { return 0 };
+        let is_answered = session.response_written().is_some_and(|written| {
+            !written.status.is_informational() || written.status == StatusCode::SWITCHING_PROTOCOLS
+        });
+        if !is_answered {
+            let answer = failed(&request.live, failure);
+            // The client may be gone; there is nobody else to tell.
+            let _ = self.answer(session, request, answer, After::Close).await;
+        }
+        failure.status.as_u16()
+    }
+
+    /// Notes what became of a request that broke down. `None`: the client is gone, or was left.
+    pub(super) fn note_failure(error: &Error, request: &mut Request) -> Option<Failure> {
         let Some(failure) = failure_of(error) else {
             let reason =
                 if request.arrival.is_cut() { "credential_ended" } else { "client_closed" };
             request.outcome = Outcome::new(request.outcome.decision, reason);
-            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+            return None;
         };
         request.outcome = Outcome::failed(failure);
         if failure.status.is_server_error() {
@@ -401,46 +396,42 @@ impl ProxyHttp for Phases {
                 "request failed"
             );
         }
-        let is_answered = session.response_written().is_some_and(|written| {
-            !written.status.is_informational() || written.status == StatusCode::SWITCHING_PROTOCOLS
-        });
-        if !is_answered {
-            let answer = failed(&request.live, failure);
-            // The client may be gone; there is nobody else to tell.
-            let _ = self.answer(session, request, answer, After::Close).await;
-        }
-        FailToProxy { error_code: failure.status.as_u16(), can_reuse_downstream: false }
+        Some(failure)
     }
 
-    async fn logging(&self, session: &mut Session, _error: Option<&Error>, request: &mut Request) {
-        if session.response_written().is_none() {
+    /// Tells logs and metrics of a request that is over. `status`: of what was written, `bytes`:
+    /// of its body.
+    pub(super) fn record(
+        &self,
+        head: &RequestHeader,
+        status: Option<StatusCode>,
+        bytes: u64,
+        request: &Request,
+    ) {
+        if status.is_none() {
             request.arrival.abandon();
         }
-        self.recorder.write(&request.record(session), || head_of(session));
-    }
-
-    /// Our own line says more, and without the query.
-    fn suppress_error_log(&self, _: &Session, _: &Request, _: &Error) -> bool {
-        true
-    }
-
-    fn suppress_proxy_warn_log(
-        &self,
-        _: &Session,
-        _: &Request,
-        _: &Error,
-        _: ProxyWarnLogContext,
-    ) -> bool {
-        true
-    }
-
-    fn request_summary(&self, session: &Session, request: &Request) -> String {
-        let head = session.req_header();
-        format!("{} {}, request {}", head.method, head.uri.path(), request.name())
+        self.recorder.write(&request.record(head, status), || head_of(head, bytes));
     }
 }
 
-fn failed(live: &Live, failure: Failure) -> Response<Bytes> {
+/// Has the scripts of allowed origins read an answer of the gateway's own.
+pub(super) fn share(answer: &mut Response<Bytes>, head: &RequestHeader, request: &Request) {
+    respond::share(answer.headers_mut(), request.live.cors.headers(&head.headers));
+}
+
+/// Bounds one attempt by what the route says.
+pub(super) fn options_for(session: &ServerSession, request: &Request, http: &mut HttpPeer) {
+    if let Some(time) = request.passage().and_then(Passage::upstream_read_timeout) {
+        http.options.read_timeout = Some(time);
+    }
+    if session.is_upgrade_req() {
+        http.options.read_timeout = Some(request.live.settings.limits.websocket_idle_timeout.0);
+        http.options.set_http_version(1, 1);
+    }
+}
+
+pub(super) fn failed(live: &Live, failure: Failure) -> Response<Bytes> {
     let Failure { status, detail, code } = failure;
     let mut answer = (live.replies.error)(status, detail, code);
     if status == StatusCode::SERVICE_UNAVAILABLE {

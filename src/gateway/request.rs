@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Version, header};
+use http::{HeaderValue, StatusCode, Version, header};
 use pingora::Result;
-use pingora::proxy::Session;
+use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
 use tokio::time::Instant;
 
 use super::arrival::Arrival;
@@ -78,6 +79,16 @@ impl Request {
         };
     }
 
+    /// Whether the gate has been asked.
+    pub(super) fn is_judged(&self) -> bool {
+        self.judged.is_some()
+    }
+
+    /// What the gate said, if it was asked.
+    pub(super) fn verdict(&self) -> Option<&Verdict> {
+        Some(&self.judged.as_ref()?.verdict)
+    }
+
     /// The permit, if it has one.
     pub(super) fn passage(&self) -> Option<&Passage> {
         match &self.judged.as_ref()?.verdict {
@@ -87,8 +98,11 @@ impl Request {
     }
 
     /// What logs and metrics want to know at its end.
-    pub(super) fn record<'a>(&'a self, session: &'a Session) -> RequestRecord<'a> {
-        let head = session.req_header();
+    pub(super) fn record<'a>(
+        &'a self,
+        head: &'a RequestHeader,
+        status: Option<StatusCode>,
+    ) -> RequestRecord<'a> {
         let (judged, asked) = (self.judged.as_ref(), self.asked.as_ref());
         let identity = judged.and_then(Judged::identity);
         RequestRecord {
@@ -96,7 +110,7 @@ impl Request {
             method: asked.map_or(&head.method, |asked| &asked.method).as_str(),
             path: asked.map_or(head.uri.path(), Asked::path),
             // 0: the client went away before.
-            status: session.response_written().map_or(0, |written| written.status.as_u16()),
+            status: status.map_or(0, |status| status.as_u16()),
             duration: self.arrival.since.elapsed(),
             peer: self.arrival.peer_text.as_ref().and_then(text),
             client: self.client_text.as_ref().and_then(text),
@@ -174,7 +188,7 @@ fn check(judged: &Judged, took: Duration) -> Option<Check> {
 }
 
 /// Clients of HTTP/1.0 may leave out Host: then it is the address that they came to.
-pub(super) fn make_up_for_host(session: &mut Session, arrival: &Arrival) -> Result<()> {
+pub(super) fn make_up_for_host(session: &mut ServerSession, arrival: &Arrival) -> Result<()> {
     let head = session.req_header_mut();
     match arrival.local {
         Some(local) if !head.headers.contains_key(header::HOST) => {
@@ -185,8 +199,7 @@ pub(super) fn make_up_for_host(session: &mut Session, arrival: &Arrival) -> Resu
 }
 
 /// What the longer forms of the log tell of its head.
-pub(super) fn head_of(session: &Session) -> RequestHead<'_> {
-    let head = session.req_header();
+pub(super) fn head_of(head: &RequestHeader, bytes: u64) -> RequestHead<'_> {
     let value = |name| head.headers.get(name).and_then(text);
     RequestHead {
         version: match head.version {
@@ -194,27 +207,27 @@ pub(super) fn head_of(session: &Session) -> RequestHead<'_> {
             Version::HTTP_2 => Some("2"),
             _ => Some("1.1"),
         },
-        host: host_of(session),
+        host: host_of(head),
         referrer: value(header::REFERER),
         user_agent: value(header::USER_AGENT),
-        bytes: u64::try_from(session.body_bytes_sent()).ok(),
+        bytes: Some(bytes),
     }
 }
 
 /// The vetted Host.
-pub(super) fn host_of(session: &Session) -> Option<&str> {
-    session.req_header().headers.get(header::HOST)?.to_str().ok()
+pub(super) fn host_of(head: &RequestHeader) -> Option<&str> {
+    head.headers.get(header::HOST)?.to_str().ok()
 }
 
-pub(super) fn arrival<'a>(request: &'a Request, session: &'a Session) -> gate::Arrival<'a> {
+pub(super) fn arrival<'a>(request: &'a Request, head: &'a RequestHeader) -> gate::Arrival<'a> {
     let Arrival { peer, ref peer_text, scheme, .. } = *request.arrival;
-    let (host, headers) = (host_of(session).unwrap_or_default(), &session.req_header().headers);
+    let (host, headers) = (host_of(head).unwrap_or_default(), &head.headers);
     gate::Arrival { peer, peer_text: peer_text.as_ref(), scheme, host, headers }
 }
 
 /// What the handlers are told: the same that an upstream would be.
-pub(super) fn caller(session: &Session, request: &Request) -> Caller {
-    let arrival = arrival(request, session);
+pub(super) fn caller(head: &RequestHeader, request: &Request) -> Caller {
+    let arrival = arrival(request, head);
     let mut caller = Caller {
         address: request.client,
         request_id: request.name().to_owned(),

@@ -11,7 +11,7 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use pingora::http::ResponseHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorType};
 use tokio::time::timeout;
 
@@ -31,7 +31,7 @@ pub(super) enum After {
 
 /// Writes a ready answer.
 pub(super) async fn send(
-    session: &mut Session,
+    session: &mut ServerSession,
     answer: Response<Bytes>,
     request_id: &str,
     after: After,
@@ -45,9 +45,9 @@ pub(super) async fn send(
         head.insert_header(header::CONTENT_LENGTH, content.len())?;
     }
     let is_empty = content.is_empty() || is_headless(session, head.status);
-    session.write_response_header(Box::new(head), is_empty).await?;
+    session.write_response_header(Box::new(head)).await?;
     // The body's end also flushes; the writer itself keeps back the body of a HEAD.
-    let content = if is_empty { None } else { Some(content) };
+    let content = if is_empty { Bytes::new() } else { content };
     session.write_response_body(content, true).await?;
     body::linger(session).await;
     Ok(())
@@ -55,7 +55,7 @@ pub(super) async fn send(
 
 /// Writes what the router answered, piece by piece.
 pub(super) async fn stream(
-    session: &mut Session,
+    session: &mut ServerSession,
     answer: Response<Body>,
     request_id: &str,
     after: After,
@@ -78,7 +78,7 @@ pub(super) async fn stream(
         }
     }
     let is_empty = exact == Some(0) || is_headless(session, head.status);
-    session.write_response_header(Box::new(head), is_empty).await?;
+    session.write_response_header(Box::new(head)).await?;
     if !is_empty {
         loop {
             let Ok(frame) = timeout(PIECE_TIME, content.frame()).await else {
@@ -89,16 +89,16 @@ pub(super) async fn stream(
                 Error::because(ErrorType::InternalError, "the local answer broke off", cause)
             })?;
             if let Ok(piece) = frame.into_data() {
-                session.write_response_body(Some(piece), false).await?;
+                session.write_response_body(piece, false).await?;
             }
         }
     }
-    session.write_response_body(None, true).await?;
+    session.write_response_body(Bytes::new(), true).await?;
     body::linger(session).await;
     Ok(())
 }
 
-async fn prepare(session: &mut Session, after: After) {
+async fn prepare(session: &mut ServerSession, after: After) {
     body::settle(session).await;
     if after == After::Close {
         session.set_keepalive(None);
@@ -119,7 +119,7 @@ fn head_of(parts: &Parts, request_id: &str) -> pingora::Result<ResponseHeader> {
     Ok(head)
 }
 
-fn is_headless(session: &Session, status: StatusCode) -> bool {
+fn is_headless(session: &ServerSession, status: StatusCode) -> bool {
     session.req_header().method == Method::HEAD || has_no_content(status)
 }
 

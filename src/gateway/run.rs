@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use pingora::proxy::http_proxy;
+use pingora::connectors::TransportConnector;
+use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,6 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use super::accept::{Edge, Rules};
 use super::caps::Caps;
+use super::direct::{Direct, Kept};
 use super::health::Health;
 use super::listen::{Door, Listeners};
 use super::live::Live;
@@ -36,7 +38,7 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(10);
 const UPSTREAM_POOL: usize = 1024;
 
 /// Attempts at one request, whatever its upstream says.
-const MOST_ATTEMPTS: usize = 16;
+pub(super) const MOST_ATTEMPTS: usize = 16;
 
 /// How long dropped connections may take to be gone.
 const CUT_TIME: Duration = Duration::from_secs(1);
@@ -83,11 +85,25 @@ impl Gateway {
         let recorder = Recorder { metrics: Arc::clone(&metrics), log, clock };
         let caps = Arc::new(Caps::default());
         let Listeners { doors, certificates, .. } = listeners;
-        let mut accepting = JoinSet::new();
+        // One for all: making it reads the system's authorities from the disk.
+        let connector = Arc::new(TransportConnector::new(None));
+        let (mut accepting, mut helpers) = (JoinSet::new(), JoinSet::new());
         for worker in workers.handles() {
             let (recorder, ends) = (recorder.clone(), (refusing.clone(), closing.clone()));
             // Of its own: connections to upstreams belong to the runtime that made them.
-            let edge = edge(&live, recorder, &caps, certificates.clone(), ends);
+            let kept = Arc::new(Kept::new(UPSTREAM_POOL));
+            let ways = (Arc::clone(&connector), Arc::clone(&kept));
+            let edge = edge(&live, recorder, &caps, certificates.clone(), ways, ends);
+            let mut quieted = quieted.clone();
+            helpers.spawn_on(
+                async move {
+                    tokio::select! {
+                        _ = quieted.wait_for(|quieted| *quieted) => {}
+                        () = kept.sweep() => {}
+                    }
+                },
+                worker,
+            );
             for Door { socket, manner } in &doors {
                 let listening = {
                     let _entered = worker.enter();
@@ -97,7 +113,6 @@ impl Gateway {
                 accepting.spawn_on(accept, worker);
             }
         }
-        let mut helpers = JoinSet::new();
         helpers.spawn(resolve(Arc::clone(&live), quieted.clone()));
         helpers.spawn(keep_asking(Arc::clone(&live), quieted.clone()));
         if let Some(certificates) = certificates {
@@ -135,8 +150,9 @@ fn edge(
     recorder: Recorder,
     caps: &Arc<Caps>,
     certificates: Option<Certificates>,
+    (connector, kept): (Arc<TransportConnector>, Arc<Kept>),
     (refusing, closing): (watch::Receiver<bool>, watch::Receiver<bool>),
-) -> Arc<Edge<pingora::proxy::HttpProxy<Phases>>> {
+) -> Arc<Edge<HttpProxy<Phases>>> {
     let configuration = ServerConf {
         threads: 1,
         // A bound for what upstreams decide: stale connections and other servers.
@@ -148,6 +164,7 @@ fn edge(
         Phases { live: Arc::clone(live), recorder: recorder.clone(), closing: closing.clone() };
     let (rules, trust) = (Arc::clone(live), Arc::clone(live));
     Arc::new(Edge {
+        direct: Some(Direct { phases: phases.clone(), connector, kept }),
         app: Arc::new(http_proxy(&Arc::new(configuration), phases)),
         rules: Box::new(move || Rules::of(&rules.load())),
         is_trusted: Box::new(move |address| trust.load().settings.trusts(address)),

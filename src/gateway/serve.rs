@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use pingora::Result;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 
 use super::local::{self, LocalLimits};
 use super::phases::Phases;
@@ -17,7 +17,7 @@ use crate::gate::Local;
 impl Phases {
     pub(super) async fn serve(
         &self,
-        session: &mut Session,
+        session: &mut ServerSession,
         request: &mut Request,
         served: Local,
     ) -> Result<()> {
@@ -40,7 +40,7 @@ impl Phases {
             body_bytes: settings.limits.auth_body_bytes,
             time: settings.limits.auth_timeout.0,
         };
-        let caller = caller(session, request);
+        let caller = caller(session.req_header(), request);
         match local::ask(session, &request.live.api, &target, caller, limits).await? {
             Ok(mut answer) => {
                 if let Some(Answered(endpoint)) = answer.extensions().get() {

@@ -144,6 +144,7 @@ impl Trial {
         let caps = Arc::new(Caps::default());
         let app: HttpProxy<Local> = http_proxy(&Arc::new(ServerConf::default()), Local(router()));
         let edge = Arc::new(Edge {
+            direct: None,
             app: Arc::new(app),
             rules: Box::new(move || rules),
             is_trusted: Box::new(|_| false),

@@ -49,10 +49,20 @@ impl Rest {
     }
 }
 
+/// What is known of a head that passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Vetted {
+    pub(super) rest: Rest,
+    /// Whether the request is nothing but this head, and says so in the plainest way: HTTP/1.1, a
+    /// path, no body, no upgrade, no expectation, nothing unusual about the connection.
+    pub(super) is_bare: bool,
+}
+
 /// Vets a complete head, from the request line to the empty line.
-pub(super) fn vet(head: &[u8], limits: VetLimits) -> Result<Rest, Fault> {
+pub(super) fn vet(head: &[u8], limits: VetLimits) -> Result<Vetted, Fault> {
     let mut lines = Lines(head);
-    let version = request_line(lines.next().unwrap_or_default())?;
+    let line = lines.next().unwrap_or_default();
+    let version = request_line(line)?;
     let mut seen = Seen::default();
     let mut count = 0;
     for line in lines {
@@ -62,7 +72,9 @@ pub(super) fn vet(head: &[u8], limits: VetLimits) -> Result<Rest, Fault> {
         }
         header_line(line, &mut seen)?;
     }
-    seen.judge(version)
+    let rest = seen.judge(version)?;
+    let is_plain = matches!(version, Version::Http11) && RequestLine::of(line).target[0] == b'/';
+    Ok(Vetted { rest, is_bare: is_plain && rest == Rest::Length(0) && !seen.unusual })
 }
 
 /// The Host of a head that passed.
@@ -157,6 +169,8 @@ pub(super) struct Seen {
     length: Option<usize>,
     transfer_encoding: bool,
     upgrade: bool,
+    /// An expectation, or a connection that is more than kept or closed.
+    unusual: bool,
 }
 
 impl Seen {
@@ -170,14 +184,20 @@ impl Seen {
                 }
             }
             7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
-            6 if name.eq_ignore_ascii_case(b"expect")
-                && !value.eq_ignore_ascii_case(b"100-continue") =>
-            {
-                return Err(Fault {
-                    status: StatusCode::EXPECTATION_FAILED,
-                    detail: "The only expectation that is met here is 100-continue.",
-                    code: "expectation_failed",
-                });
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                if !value.eq_ignore_ascii_case(b"100-continue") {
+                    return Err(Fault {
+                        status: StatusCode::EXPECTATION_FAILED,
+                        detail: "The only expectation that is met here is 100-continue.",
+                        code: "expectation_failed",
+                    });
+                }
+                self.unusual = true;
+            }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                let is_usual = value.eq_ignore_ascii_case(b"keep-alive")
+                    || value.eq_ignore_ascii_case(b"close");
+                self.unusual |= !is_usual;
             }
             // Equal repetitions are refused as well: not every server compares them.
             14 if name.eq_ignore_ascii_case(b"content-length") => {

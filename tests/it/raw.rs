@@ -101,6 +101,12 @@ impl Client {
         self.unread.drain(..count).collect()
     }
 
+    /// Everything until the end.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        while self.fill().await {}
+        std::mem::take(&mut self.unread)
+    }
+
     pub(crate) async fn finish_sending(&mut self) {
         let _ = self.socket.shutdown().await;
     }
@@ -128,8 +134,7 @@ impl Client {
         if let Some(length) = answer.header("content-length") {
             answer.body = self.take(length.parse().unwrap()).await;
         } else {
-            while self.fill().await {}
-            answer.body = std::mem::take(&mut self.unread);
+            answer.body = self.rest().await;
         }
         answer
     }

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use pingora::Result;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use tokio::time::Instant;
 
 use super::{Asked, Dialect};
@@ -28,7 +28,7 @@ impl Phases {
     /// `rest`: what follows the reserved prefix.
     pub(in crate::gateway) async fn answer_asked(
         &self,
-        session: &mut Session,
+        session: &mut ServerSession,
         request: &mut Request,
         rest: &str,
     ) -> Result<()> {
@@ -37,7 +37,7 @@ impl Phases {
             return self.refuse_asked(session, request, None, &Refusal::NoRoute).await;
         };
         let head = session.req_header();
-        let asked = match dialect.read(rest, &head.method, host_of(session), &head.headers) {
+        let asked = match dialect.read(rest, &head.method, host_of(head), &head.headers) {
             Ok(asked) => asked,
             Err(detail) => {
                 let refusal = Refusal::BadRequest(detail);
@@ -65,7 +65,7 @@ impl Phases {
 
     async fn refuse_asked(
         &self,
-        session: &mut Session,
+        session: &mut ServerSession,
         request: &mut Request,
         dialect: Option<Dialect>,
         refusal: &Refusal,
@@ -78,7 +78,7 @@ impl Phases {
 
 /// Judges the held request by what the other proxy tells of it.
 async fn judge(
-    session: &Session,
+    session: &ServerSession,
     request: &Request,
     asked: &Asked,
 ) -> std::result::Result<Judged, ()> {

@@ -175,6 +175,11 @@ impl Upstream {
         self.protocol != Protocol::Http2
     }
 
+    /// Whether its servers speak HTTP/1 and nothing else.
+    pub(super) fn is_http1(&self) -> bool {
+        self.protocol == Protocol::Http1
+    }
+
     /// The next peer that is not in `tried`. `who`: a fingerprint of who asks, if that counts.
     pub(super) fn pick(&self, tried: &[Arc<Peer>], who: Option<u64>) -> Option<Picked> {
         let pool = self.pool.load();

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, Peer as _};
 
 use super::choice::fingerprint;
 use super::standing::Standing;
@@ -31,6 +31,8 @@ pub(in crate::gateway) struct Peer {
     /// The address as text: names the peer in logs and tells it from others.
     pub(in crate::gateway) label: String,
     pub(in crate::gateway) http: HttpPeer,
+    /// What a connection may be used for: the same for the same address, TLS and certificates.
+    pub(in crate::gateway) key: u64,
     /// What it sees as `Host` in place of what the client sent; its own name.
     pub(in crate::gateway) host: Option<HeaderValue>,
     pub(super) weight: u32,
@@ -126,6 +128,7 @@ impl Making {
         Arc::new(Peer {
             seed: fingerprint(label.as_bytes()),
             label,
+            key: http.reuse_hash(),
             http,
             host: self.host.clone(),
             weight: self.weight,

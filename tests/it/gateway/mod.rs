@@ -24,6 +24,7 @@ mod upgrades;
 mod upstream_tls;
 mod upstreams;
 mod watch;
+mod ways;
 
 /// A running gateway.
 pub(crate) struct Gateway {

@@ -139,11 +139,10 @@ async fn who_does_not_speak_tls_is_cut_and_counted() {
     assert!(plain.is_closed().await);
     let mut silent = crate::raw::Client::connect(subject.address).await;
     assert!(silent.is_closed().await);
-    let metrics = subject.metrics().await;
-    assert!(
-        metrics.contains("portcullis_server_refused_total{reason=\"tls_handshake\"} 2"),
-        "{metrics}"
-    );
+    // It is closed first and counted then.
+    let counted = "portcullis_server_refused_total{reason=\"tls_handshake\"} 2";
+    let until_counted = async { while !subject.metrics().await.contains(counted) {} };
+    tokio::time::timeout(Duration::from_secs(10), until_counted).await.expect(counted);
 }
 
 #[tokio::test]

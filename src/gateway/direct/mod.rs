@@ -1,0 +1,165 @@
+//! Requests that are nothing but a head, which most are: judged, forwarded and answered in one
+//! task, with Pingora's connections to servers but without its proxy.
+//!
+//! Between a client and a server that only take turns to speak, that proxy's two halves and the
+//! channels between them have nothing to do; they are half of what a request costs. The steps are
+//! the same ones ([`Phases`]), in the same order. What turns out to be more than an exchange of
+//! HTTP/1 messages is handed over, judged already. In reading order: this, `client`, `exchange`,
+//! `kept`. It must not know how to judge, or what is written upstream.
+
+mod client;
+mod exchange;
+mod kept;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use pingora::Result;
+use pingora::connectors::TransportConnector;
+use pingora::protocols::Stream;
+use pingora::protocols::http::v1::client::HttpSession as ServersSession;
+
+pub(super) use self::kept::Kept;
+
+use self::client::Client;
+use self::exchange::exchange;
+use super::arrival::Arrival;
+use super::decision::Outcome;
+use super::failure::Failure;
+use super::phases::{Phases, failed, share};
+use super::request::Request;
+use super::respond::After;
+use super::run::MOST_ATTEMPTS;
+use super::upstreams::Peer;
+use crate::gate::{Passage, Verdict};
+
+/// What one worker needs for it.
+pub(super) struct Direct {
+    pub(super) phases: Phases,
+    pub(super) connector: Arc<TransportConnector>,
+    pub(super) kept: Arc<Kept>,
+}
+
+/// What became of a request.
+pub(super) enum Served {
+    /// It is over, and its connection can take another one.
+    Kept,
+    /// It is over, and so is the connection.
+    Closed,
+    /// It was not for us; it waits in its arrival if the gate has been asked.
+    HandedOver,
+}
+
+impl Direct {
+    /// Works on a request. `head`: all of it, vetted. `has_turns`: the connection may take more.
+    pub(super) async fn serve(
+        &self,
+        io: &mut Stream,
+        head: &Bytes,
+        has_turns: bool,
+        arrival: &Arc<Arrival>,
+    ) -> Served {
+        let has_turns = has_turns && self.phases.after() == After::Keep;
+        let Some(mut client) = Client::read(io, head, has_turns) else { return Served::HandedOver };
+        let mut request = Box::new(self.phases.new_request(Arc::clone(arrival)));
+        Phases::meet(client.head(), &mut request);
+        let judged = Phases::judge(client.head(), &mut request).await;
+        let outcome = match (judged, request.verdict()) {
+            (Ok(()), Some(Verdict::Forward(passage))) if self.reaches(passage, &request) => {
+                self.forward(&mut client, &mut request).await
+            }
+            (Ok(()), Some(Verdict::Refuse(refusal))) => {
+                let (answer, after) = self.phases.refusal(refusal, &request);
+                answer_with(&mut client, answer, after, &request).await
+            }
+            (Ok(()), _) => {
+                arrival.hand_over(request);
+                return Served::HandedOver;
+            }
+            (Err(failure), _) => fail(&mut client, failure, &mut request).await,
+        };
+        if let Err(error) = &outcome
+            && let Some(failure) = Phases::note_failure(error, &mut request)
+            && client.status().is_none()
+        {
+            client.close();
+            // The client may be gone; there is nobody else to tell.
+            let _ =
+                answer_with(&mut client, failed(&request.live, failure), After::Close, &request)
+                    .await;
+        }
+        self.phases.record(client.head(), client.status(), client.body_bytes(), &request);
+        if outcome.is_ok() && client.keeps() { Served::Kept } else { Served::Closed }
+    }
+
+    /// Whether the passage leads where HTTP/1 is spoken and nothing else.
+    fn reaches(&self, passage: &Passage, request: &Request) -> bool {
+        let upstream = passage.upstream().and_then(|name| request.live.upstreams.get(name));
+        upstream.is_some_and(|upstream| upstream.is_http1())
+    }
+
+    async fn forward(&self, client: &mut Client<'_>, request: &mut Request) -> Result<()> {
+        if let Err(failure) = Phases::find_way(client.head(), false, request) {
+            return fail(client, failure, request).await;
+        }
+        request.arrival.is_heard_out();
+        let mut attempts = 1;
+        loop {
+            match self.attempt(client, request).await {
+                Err(error) if error.retry() && attempts < MOST_ATTEMPTS => attempts += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn attempt(&self, client: &mut Client<'_>, request: &mut Request) -> Result<()> {
+        let peer = Arc::clone(Phases::choose(request)?.peer());
+        let kept = self.kept.take(&peer);
+        let is_kept = kept.is_some();
+        let stream = match kept {
+            Some(stream) => stream,
+            // Boxed: it is large, and mostly there is a connection.
+            None => match Box::pin(self.connector.new_stream(&peer.http)).await {
+                Ok(stream) => stream,
+                Err(error) => return Err(Phases::unconnected(request, error.into_up()).into_up()),
+            },
+        };
+        let mut server = ServersSession::new_with_options(stream, &peer.http);
+        bound(&mut server, &peer, request);
+        if let Err(error) = exchange(&self.phases, client, &mut server, request).await {
+            let can_repeat = client.head().method.is_idempotent();
+            return Err(Phases::broken_off(can_repeat, request, error, is_kept));
+        }
+        server.respect_keepalive();
+        if let Some(stream) = server.reuse().await {
+            self.kept.put(&peer, stream);
+        }
+        Ok(())
+    }
+}
+
+async fn fail(client: &mut Client<'_>, failure: Failure, request: &mut Request) -> Result<()> {
+    request.outcome = Outcome::failed(failure);
+    answer_with(client, failed(&request.live, failure), After::Keep, request).await
+}
+
+async fn answer_with(
+    client: &mut Client<'_>,
+    mut answer: Response<Bytes>,
+    after: After,
+    request: &Request,
+) -> Result<()> {
+    if after == After::Close {
+        client.close();
+    }
+    share(&mut answer, client.head(), request);
+    client.answer(&answer, request.name()).await
+}
+
+fn bound(server: &mut ServersSession, peer: &Peer, request: &Request) {
+    let options = &peer.http.options;
+    let own = request.passage().and_then(Passage::upstream_read_timeout);
+    server.read_timeout = own.or(options.read_timeout);
+    server.write_timeout = options.write_timeout;
+}

@@ -4,14 +4,15 @@
 //! written earlier, a client could have the identity removed again. Takes the [`Passage`], without which there is no forwarding. It
 //! must not know how the passage came about.
 
-use http::{HeaderName, HeaderValue, Request, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType};
 
 use crate::gate::{Arrival, Forwarder, Passage, Strip, X_FORWARDED_PREFIX, X_REQUEST_ID};
 
-/// Headers that are mostly written: five of the forwarder, the request's id, four of identity.
-const WRITTEN: usize = 10;
+/// Headers that are mostly there: five of the forwarder, the request's id, four of identity, and
+/// what a client sends.
+const LINES: usize = 24;
 
 /// What is written into a head that goes upstream.
 pub(super) struct Written<'a> {
@@ -25,22 +26,27 @@ pub(super) struct Written<'a> {
     pub(super) is_raw: bool,
 }
 
+/// A head that goes upstream. The names go out in one spelling, not in the client's.
+pub(super) struct Head {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    ends_stream: Option<bool>,
+    lines: Vec<(HeaderName, HeaderValue)>,
+}
+
 /// Makes the upstream's head of the client's. `spoofed` is told each identity header that a
 /// client tried to set.
 ///
-/// A new one instead of a changed copy: what is removed is not copied first. The names go out in
-/// one spelling, not in the client's: Pingora would keep a second map for that, and allocate
-/// twice for each header that is written.
+/// First what is ours is gathered, each name once and the last word kept; then the client's lines
+/// are taken, but for those names.
 pub(super) fn write(
     received: &RequestHeader,
     written: &Written<'_>,
     mut spoofed: impl FnMut(&str),
-) -> pingora::Result<RequestHeader> {
-    let Written { passage, forwarder, arrival, request_id, host, is_raw } = written;
-    let mut head = Request::new(()).into_parts().0;
-    head.method = received.method.clone();
-    head.version = received.version;
-    head.uri = if passage.is_rewritten() {
+) -> pingora::Result<Head> {
+    let Written { passage, is_raw, .. } = written;
+    let uri = if passage.is_rewritten() {
         // Origin-form whatever the client sent: the rules and the upstream see the same path.
         passage.target().parse().map_err(|cause| {
             Error::because(ErrorType::InternalError, "the canonical target is no URI", cause)
@@ -48,9 +54,9 @@ pub(super) fn write(
     } else {
         received.uri.clone()
     };
-
-    let headers = &mut head.headers;
-    headers.reserve(received.headers.keys_len() + WRITTEN);
+    let removed = &passage.request_changes().removed;
+    let mut lines = ours(&received.headers, written);
+    let count = lines.len();
     for name in received.headers.keys() {
         if *is_raw && is_hop_by_hop(name) {
             continue;
@@ -63,43 +69,107 @@ pub(super) fn write(
             }
             continue;
         }
-        for value in received.headers.get_all(name) {
-            headers.append(name.clone(), value.clone());
+        if !removed.contains(name) && lines[..count].iter().all(|(ours, _)| ours != name) {
+            let values = received.headers.get_all(name);
+            lines.extend(values.iter().map(|value| (name.clone(), value.clone())));
         }
     }
+    Ok(Head {
+        method: received.method.clone(),
+        uri,
+        version: received.version,
+        ends_stream: received.send_end_stream(),
+        lines,
+    })
+}
 
-    for (name, value) in forwarder.headers(arrival) {
-        headers.insert(name, value);
-    }
-    headers.insert(X_REQUEST_ID, (*request_id).clone());
+/// Every line that we write, whatever the client sent.
+fn ours(headers: &HeaderMap, written: &Written<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    let Written { passage, forwarder, arrival, request_id, host, .. } = written;
+    let mut lines = Vec::with_capacity(LINES);
+    lines.extend(forwarder.headers(arrival));
+    lines.push((X_REQUEST_ID, (*request_id).clone()));
     if let Some(prefix) = passage.prefix() {
         // What an outer proxy took off comes before it.
-        let whole = match headers.get(X_FORWARDED_PREFIX) {
+        let outer = headers.get(X_FORWARDED_PREFIX);
+        let outer = outer.filter(|_| passage.strip(&X_FORWARDED_PREFIX).is_none());
+        let whole = match outer {
             Some(outer) => HeaderValue::from_bytes(&[outer.as_bytes(), prefix.as_bytes()].concat()),
             None => Ok(prefix.clone()),
         };
-        headers.insert(X_FORWARDED_PREFIX, whole.unwrap_or_else(|_| prefix.clone()));
+        lines.push((X_FORWARDED_PREFIX, whole.unwrap_or_else(|_| prefix.clone())));
     }
     let changes = passage.request_changes();
-    for name in &changes.removed {
-        headers.remove(name);
-    }
+    lines.retain(|(name, _)| !changes.removed.contains(name));
     for (name, value) in &changes.set {
-        headers.insert(name.clone(), value.clone());
+        replace(&mut lines, name, value);
     }
     if let Some(host) = host {
-        headers.insert(header::HOST, (*host).clone());
+        replace(&mut lines, &header::HOST, host);
     }
-
     // Last, and replacing: no other header can stand beside them under the same name.
     for (name, value) in passage.identity_headers() {
-        headers.insert(name.clone(), value.clone());
+        replace(&mut lines, name, value);
     }
-    let mut head = RequestHeader::from(head);
-    if let Some(ends_stream) = received.send_end_stream() {
-        head.set_send_end_stream(ends_stream);
+    lines
+}
+
+fn replace(lines: &mut Vec<(HeaderName, HeaderValue)>, name: &HeaderName, value: &HeaderValue) {
+    match lines.iter_mut().find(|(there, _)| there == name) {
+        Some((_, there)) => there.clone_from(value),
+        None => lines.push((name.clone(), value.clone())),
     }
-    Ok(head)
+}
+
+impl Head {
+    /// As Pingora takes it.
+    pub(super) fn into_header(self) -> RequestHeader {
+        let mut head = Request::new(()).into_parts().0;
+        (head.method, head.uri, head.version) = (self.method, self.uri, self.version);
+        head.headers.reserve(self.lines.len());
+        for (name, value) in self.lines {
+            head.headers.append(name, value);
+        }
+        let mut header = RequestHeader::from(head);
+        if let Some(ends_stream) = self.ends_stream {
+            header.set_send_end_stream(ends_stream);
+        }
+        header
+    }
+
+    /// As HTTP/1.1 has it.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        let target = self.uri.path_and_query().map_or("/", |target| target.as_str());
+        let start = [self.method.as_str(), " ", target, " HTTP/1.1\r\n"];
+        let line =
+            |(name, value): &(HeaderName, HeaderValue)| name.as_str().len() + value.len() + 4;
+        let length = target.len() + 32 + self.lines.iter().map(line).sum::<usize>();
+        let mut bytes = Vec::with_capacity(length);
+        for piece in start {
+            bytes.extend_from_slice(piece.as_bytes());
+        }
+        for (name, value) in &self.lines {
+            let begin = bytes.len();
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            capitalize(&mut bytes[begin..]);
+            for piece in [b": ", value.as_bytes(), b"\r\n"] {
+                bytes.extend_from_slice(piece);
+            }
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes
+    }
+}
+
+/// Names as most people write them, for applications that read too closely.
+fn capitalize(name: &mut [u8]) {
+    let mut begins = true;
+    for byte in name {
+        if begins {
+            byte.make_ascii_uppercase();
+        }
+        begins = *byte == b'-';
+    }
 }
 
 /// An `Expect` that cannot be met: clients of HTTP/1.0 cannot read the 100 (RFC 9110, 10.1.1).

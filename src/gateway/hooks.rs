@@ -104,8 +104,8 @@ impl ProxyHttp for Phases {
         request: &mut Box<Request>,
     ) -> Result<()> {
         forward::drop_unanswerable(upstream_request, session.req_header().version);
-        *upstream_request =
-            self.write_head(session.req_header(), Some(upstream_request), request)?;
+        let head = self.write_head(session.req_header(), Some(upstream_request), request)?;
+        *upstream_request = head.into_header();
         Ok(())
     }
 

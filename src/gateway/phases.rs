@@ -276,7 +276,7 @@ impl Phases {
         head: &RequestHeader,
         copy: Option<&RequestHeader>,
         request: &mut Request,
-    ) -> Result<RequestHeader> {
+    ) -> Result<forward::Head> {
         let Some(passage) = request.passage() else {
             return Error::e_explain(ErrorType::InternalError, "forwarding without a passage");
         };

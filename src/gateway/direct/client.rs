@@ -15,7 +15,6 @@ use pingora::protocols::http::date::get_cached_date;
 use pingora::{Error, ErrorType, OrErr as _, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::gate::X_REQUEST_ID;
 use crate::gateway::edge::{self, Send};
 use crate::gateway::returned::Returned;
 
@@ -141,11 +140,11 @@ impl<'a> Client<'a> {
         self.start_line(returned.response)?;
         self.lines(returned);
         if framing == Framing::Chunked || self.is_head() && returned.is_chunked() {
-            self.line(header::TRANSFER_ENCODING.as_str().as_bytes(), b"chunked");
+            self.line(b"Transfer-Encoding", b"chunked");
         }
-        self.line(b"date", get_cached_date().as_bytes());
-        self.line(X_REQUEST_ID.as_str().as_bytes(), request_id.as_bytes());
-        self.line(b"connection", self.connection().as_bytes());
+        self.line(b"Date", get_cached_date().as_bytes());
+        self.line(b"X-Request-Id", request_id.as_bytes());
+        self.line(b"Connection", self.connection().as_bytes());
         self.pending.put_slice(b"\r\n");
         (self.pending_status, self.framing) = (Some(returned.response.status), framing);
         Ok(())

@@ -5,27 +5,80 @@
 
 use futures_util::FutureExt as _;
 use http::{StatusCode, header};
+use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession as ServersSession;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorType, Result, RetryType};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
 
 use super::client::{Client, Framing};
+use crate::gate::Passage;
+use crate::gateway::forward::Head;
 use crate::gateway::phases::Phases;
 use crate::gateway::request::Request;
 use crate::gateway::respond::After;
 use crate::gateway::returned::Returned;
+use crate::gateway::upstreams::Peer;
 
-/// Sends the request and passes the answer on.
+/// Sends the request and passes the answer on. Gives the connection back, if it can be kept.
 ///
 /// # Errors
 /// Told as the server's or the client's fault; see [`crate::gateway::failure`].
 pub(super) async fn exchange(
     phases: &Phases,
     client: &mut Client<'_>,
+    stream: Stream,
+    peer: &Peer,
+    request: &mut Request,
+) -> Result<Option<Stream>> {
+    let head = phases.write_head(client.head(), None, request)?;
+    let mut server = send(head, client.is_head(), stream, peer).await?;
+    let own = request.passage().and_then(Passage::upstream_read_timeout);
+    server.read_timeout = own.or(peer.http.options.read_timeout);
+    answer(phases, client, &mut server, request).await?;
+    server.respect_keepalive();
+    Ok(server.reuse().await)
+}
+
+/// Sends the head, which is the whole request.
+async fn send(
+    head: Head,
+    is_head: bool,
+    mut stream: Stream,
+    peer: &Peer,
+) -> Result<ServersSession> {
+    let time = peer.http.options.write_timeout;
+    if is_head {
+        // The session must know: the answer has no body, whatever it says.
+        let mut server = ServersSession::new_with_options(stream, &peer.http);
+        server.write_timeout = time;
+        let sent = server.write_request_header(Box::new(head.into_header())).await;
+        return sent.map(|_| server).map_err(|error| error.into_up());
+    }
+    let bytes = head.into_bytes();
+    let sent = async {
+        stream.write_all(&bytes).await?;
+        stream.flush().await
+    };
+    let sent = match time {
+        Some(time) => timeout(time, sent).await,
+        None => Ok(sent.await),
+    };
+    let mut error = match sent {
+        Ok(Ok(())) => return Ok(ServersSession::new_with_options(stream, &peer.http)),
+        Ok(Err(cause)) => Error::because(ErrorType::WriteError, "sending a head", cause),
+        Err(_) => return Err(Error::new_up(ErrorType::WriteTimedout)),
+    };
+    error.retry = RetryType::ReusedOnly;
+    Err(error.into_up())
+}
+
+async fn answer(
+    phases: &Phases,
+    client: &mut Client<'_>,
     server: &mut ServersSession,
     request: &mut Request,
 ) -> Result<()> {
-    let head = Box::new(phases.write_head(client.head(), None, request)?);
-    server.write_request_header(head).await.map_err(|error| error.into_up())?;
     loop {
         tokio::select! {
             biased;

@@ -18,7 +18,6 @@ use http::Response;
 use pingora::Result;
 use pingora::connectors::TransportConnector;
 use pingora::protocols::Stream;
-use pingora::protocols::http::v1::client::HttpSession as ServersSession;
 
 pub(super) use self::kept::Kept;
 
@@ -31,7 +30,6 @@ use super::phases::{Phases, failed, share};
 use super::request::Request;
 use super::respond::After;
 use super::run::MOST_ATTEMPTS;
-use super::upstreams::Peer;
 use crate::gate::{Passage, Verdict};
 
 /// What one worker needs for it.
@@ -125,15 +123,13 @@ impl Direct {
                 Err(error) => return Err(Phases::unconnected(request, error.into_up()).into_up()),
             },
         };
-        let mut server = ServersSession::new_with_options(stream, &peer.http);
-        bound(&mut server, &peer, request);
-        if let Err(error) = exchange(&self.phases, client, &mut server, request).await {
-            let can_repeat = client.head().method.is_idempotent();
-            return Err(Phases::broken_off(can_repeat, request, error, is_kept));
-        }
-        server.respect_keepalive();
-        if let Some(stream) = server.reuse().await {
-            self.kept.put(&peer, stream);
+        match exchange(&self.phases, client, stream, &peer, request).await {
+            Ok(Some(stream)) => self.kept.put(&peer, stream),
+            Ok(None) => {}
+            Err(error) => {
+                let can_repeat = client.head().method.is_idempotent();
+                return Err(Phases::broken_off(can_repeat, request, error, is_kept));
+            }
         }
         Ok(())
     }
@@ -155,11 +151,4 @@ async fn answer_with(
     }
     share(&mut answer, client.head(), request);
     client.answer(&answer, request.name()).await
-}
-
-fn bound(server: &mut ServersSession, peer: &Peer, request: &Request) {
-    let options = &peer.http.options;
-    let own = request.passage().and_then(Passage::upstream_read_timeout);
-    server.read_timeout = own.or(options.read_timeout);
-    server.write_timeout = options.write_timeout;
 }

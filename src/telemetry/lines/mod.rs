@@ -134,8 +134,17 @@ impl<'a> Line<'a> {
 
     /// Text of whatever origin.
     pub(super) fn text(&mut self, before: &'static str, value: &str) {
-        self.word(before);
-        let _ = serde_json::to_writer(&mut *self.0, value);
+        // Nearly always so, and found out for many bytes at a time.
+        let is_harmless = |byte: &u8| (*byte >= b' ') & (*byte != b'"') & (*byte != b'\\');
+        if value.as_bytes().iter().fold(true, |so_far, byte| so_far & is_harmless(byte)) {
+            self.word(before);
+            self.0.push(b'"');
+            self.0.extend_from_slice(value.as_bytes());
+            self.0.push(b'"');
+        } else {
+            self.word(before);
+            let _ = serde_json::to_writer(&mut *self.0, value);
+        }
     }
 
     pub(super) fn some_text(&mut self, before: &'static str, value: Option<&str>) {

@@ -279,6 +279,7 @@ fn record() -> RequestRecord<'static> {
         user_name: Some("ada"),
         asked_by: None,
         upstream: Some("app"),
+        span: None,
     }
 }
 

@@ -29,6 +29,8 @@ pub mod telemetry;
 
 pub mod config;
 
+pub mod dial;
+
 pub mod secret;
 
 pub mod fold;

@@ -36,7 +36,7 @@ use crate::issuers::IssuerKeys;
 use crate::mail::{Bell, Postman, Transport};
 use crate::secret::{KeyUse, RootKey};
 use crate::store::{Store, StoreError};
-use crate::telemetry::{AuditLog, Metrics};
+use crate::telemetry::{self, AuditLog, Exporter, Metrics, Tracer, TracesError};
 
 /// How long background work may take to end: a little more than the mail in hand.
 const BACKGROUND_TIME: Duration = Duration::from_secs(35);
@@ -56,6 +56,7 @@ pub(super) struct Parts {
     last_used: LastUsedWriter,
     postman: Postman,
     live: Live,
+    traces: Option<(Tracer, Exporter)>,
 }
 
 /// Makes the parts. Returns when the database has given what must be known before the first
@@ -165,7 +166,16 @@ pub(super) async fn join(
         last_used,
         postman,
         live,
+        traces: traces(settings, metrics)?,
     })
+}
+
+/// What makes and sends traces, if any are wanted.
+fn traces(
+    settings: &Settings,
+    metrics: &Metrics,
+) -> Result<Option<(Tracer, Exporter)>, TracesError> {
+    telemetry::traces(&settings.traces, metrics.traces(), *settings.server.drain_timeout)
 }
 
 /// The pool that hashes.
@@ -262,6 +272,10 @@ impl Parts {
         background.spawn(self.issuer_keys.run(ending.clone()));
         background.spawn(self.last_used.run(ending.clone()));
         background.spawn(self.postman.run(ending.clone()));
+        let (tracer, exporter) = self.traces.unzip();
+        if let Some(exporter) = exporter {
+            background.spawn(exporter.run(ending.clone()));
+        }
         let live = Arc::new(ArcSwap::from_pointee(self.live));
         if let Some(source) = source {
             let reloader = Reloader {
@@ -275,7 +289,8 @@ impl Parts {
             };
             background.spawn(reloader.run(ending));
         }
-        let gateway = Gateway { live, health, metrics, log: Arc::new(log), clock };
+        let (log, tracer) = (Arc::new(log), tracer.map(Arc::new));
+        let gateway = Gateway { live, health, metrics, log, clock, tracer };
         let drained = gateway.run(listeners, &workers, stopping).await;
         // Only now: requests in flight have written their changes and rung for their mail.
         end.send_replace(true);

@@ -267,6 +267,7 @@ fn waiting(effective: &Settings, wanted: &Settings) -> Vec<&'static str> {
         ("accounts", effective.accounts != wanted.accounts),
         ("identity_headers", effective.identity_headers != wanted.identity_headers),
         ("limits", effective.limits != wanted.limits),
+        ("traces", effective.traces != wanted.traces),
     ];
     sections.into_iter().filter(|(_, waits)| *waits).map(|(section, _)| section).collect()
 }

@@ -87,6 +87,8 @@ pub enum Target {
         /// The server.
         server: Endpoint,
     },
+    /// The collector of traces.
+    Collector,
 }
 
 /// What there is to connect to, for `--connect`.
@@ -107,6 +109,9 @@ pub fn targets(settings: &Settings) -> Vec<Target> {
         let servers = servers.map(|server: ServerAddress| server.endpoint);
         targets
             .extend(servers.map(|server| Target::Upstream { name: upstream.name.clone(), server }));
+    }
+    if settings.traces.is_on() {
+        targets.push(Target::Collector);
     }
     targets
 }
@@ -170,6 +175,7 @@ mod tests {
         assert_eq!(targets(&settings), [Target::Database("sqlite://portcullis.db".into())]);
 
         settings.mail.url = "smtp://mail.example".into();
+        settings.traces.endpoint = "http://127.0.0.1:4318".to_owned();
         settings.upstreams = vec![config::Upstream {
             name: "app".to_owned(),
             servers: vec!["unix:/run/app.sock weight=2".to_owned()],
@@ -183,6 +189,7 @@ mod tests {
                     name: "app".to_owned(),
                     server: Endpoint::Unix("/run/app.sock".into())
                 },
+                Target::Collector,
             ]
         );
     }

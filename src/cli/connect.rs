@@ -14,6 +14,7 @@ use crate::app;
 use crate::cluster;
 use crate::config::{Endpoint, Settings};
 use crate::mail::Transport;
+use crate::telemetry;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -42,6 +43,7 @@ fn describe(target: &Target) -> String {
         Target::Database(_) => "database".to_owned(),
         Target::Redis(_) => "redis".to_owned(),
         Target::Smtp(_) => "mail server".to_owned(),
+        Target::Collector => "collector of traces".to_owned(),
         Target::Upstream { name, server } => format!("upstream {name} at {server}"),
     }
 }
@@ -57,6 +59,7 @@ async fn try_one(settings: &Settings, target: &Target) -> anyhow::Result<()> {
             Ok(cluster::try_redis(url.expose(), ca.as_deref(), timeout).await?)
         }
         Target::Smtp(url) => Ok(Transport::from_url(url.expose())?.test().await?),
+        Target::Collector => Ok(telemetry::try_collector(&settings.traces).await?),
         Target::Upstream { server: Endpoint::Tcp { host, port, .. }, .. } => {
             TcpStream::connect((host.as_str(), *port)).await?;
             Ok(())

@@ -108,6 +108,12 @@ impl Report {
         }
     }
 
+    /// The same, about a place that is known.
+    pub(super) fn warn_at(&mut self, place: &str, key: &str, text: impl Into<String>) {
+        let (place, key) = (place.to_owned(), key.to_owned());
+        self.warnings.push(Warning { place, key, text: text.into() });
+    }
+
     /// The same, where it is worth knowing due to another key.
     pub(super) fn warn_because(&mut self, key: &str, because: &str, text: impl Into<String>) {
         if !self.is_faulty(key) {

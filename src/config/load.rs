@@ -1,8 +1,8 @@
 //! The way from files and environment to checked settings.
 //!
 //! Lowest first: the product's defaults, djoser's where `compatibility` asks for them, the
-//! header preset, the files in their order, the environment. Every step adds its faults to one
-//! report, and only the end decides.
+//! header preset, the variables of OpenTelemetry, the files in their order, the environment.
+//! Every step adds its faults to one report, and only the end decides.
 
 use std::path::PathBuf;
 
@@ -36,6 +36,7 @@ pub fn load(files: &[PathBuf], environment: Vec<(String, String)>) -> Result<Loa
         layers.extend(sources::file(file, &mut report));
     }
     let all_read = layers.len() == files.len();
+    layers.insert(0, sources::well_known(&environment, &mut report));
     layers.push(sources::environment(&environment, &mut report));
     drop(environment);
 

@@ -52,9 +52,9 @@ pub use pages::LinkPage;
 pub use sections::{
     Access, Accounts, Argon2, AuditTarget, Balance, Cache, Compatibility, Cors, Database, Ejection,
     HealthCheck, IdentityHeaders, JwtTokens, Limits, ListenAddress, Listener, LogFormat, Mail,
-    Mode, OpaqueScope, OpaqueTokens, Pool, Preset, Protocol, Redis, Registration, Revocation,
-    Route, Scheme, Server, Settings, Tls, TlsCertificate, TlsVersion, Tokens, TrustedIssuer,
-    TrustedUsers, UnderscoreHeaders, Upstream, UpstreamTls,
+    Mode, OpaqueScope, OpaqueTokens, PairError, Pool, Preset, Protocol, Redis, Registration,
+    Revocation, Route, Scheme, Server, Settings, Tls, TlsCertificate, TlsVersion, Tokens, Traces,
+    TrustedIssuer, TrustedUsers, UnderscoreHeaders, UntrustedParent, Upstream, UpstreamTls,
 };
 pub use shape::schema;
 pub use values::{Lifetime, Period, Rate, SecretText};

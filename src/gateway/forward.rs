@@ -9,6 +9,7 @@ use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType};
 
 use crate::gate::{Arrival, Forwarder, Passage, Strip, X_FORWARDED_PREFIX, X_REQUEST_ID};
+use crate::telemetry::{TRACEPARENT, TRACESTATE, Trace};
 
 /// Headers that are mostly there: five of the forwarder, the request's id, four of identity, and
 /// what a client sends.
@@ -22,6 +23,8 @@ pub(super) struct Written<'a> {
     pub(super) request_id: &'a HeaderValue,
     /// In place of the client's.
     pub(super) host: Option<&'a HeaderValue>,
+    /// In place of the client's, where traces are wanted.
+    pub(super) trace: Option<&'a Trace>,
     /// Whether the head is as the client sent it: what is between it and us is still there.
     pub(super) is_raw: bool,
 }
@@ -45,7 +48,7 @@ pub(super) fn write(
     written: &Written<'_>,
     mut spoofed: impl FnMut(&str),
 ) -> pingora::Result<Head> {
-    let Written { passage, is_raw, .. } = written;
+    let Written { passage, trace, is_raw, .. } = written;
     let uri = if passage.is_rewritten() {
         // Origin-form whatever the client sent: the rules and the upstream see the same path.
         passage.target().parse().map_err(|cause| {
@@ -58,7 +61,8 @@ pub(super) fn write(
     let mut lines = ours(&received.headers, written);
     let count = lines.len();
     for name in received.headers.keys() {
-        if *is_raw && is_hop_by_hop(name) {
+        let is_anothers = trace.is_some() && *name == TRACESTATE;
+        if is_anothers || *is_raw && is_hop_by_hop(name) {
             continue;
         }
         if !is_framing(name)
@@ -85,10 +89,15 @@ pub(super) fn write(
 
 /// Every line that we write, whatever the client sent.
 fn ours(headers: &HeaderMap, written: &Written<'_>) -> Vec<(HeaderName, HeaderValue)> {
-    let Written { passage, forwarder, arrival, request_id, host, .. } = written;
+    let Written { passage, forwarder, arrival, request_id, host, trace, .. } = written;
     let mut lines = Vec::with_capacity(LINES);
     lines.extend(forwarder.headers(arrival));
     lines.push((X_REQUEST_ID, (*request_id).clone()));
+    if let Some(trace) = trace {
+        // The attempt's span. What a route does with these headers comes after.
+        lines.push((TRACEPARENT, trace.parent_for_upstream()));
+        lines.extend(trace.state_for_upstream().map(|state| (TRACESTATE, state)));
+    }
     if let Some(prefix) = passage.prefix() {
         // What an outer proxy took off comes before it.
         let outer = headers.get(X_FORWARDED_PREFIX);

@@ -47,7 +47,7 @@ impl ProxyHttp for Phases {
     ) -> Result<()> {
         self.bound(session, request)?;
         if !request.is_judged() {
-            Self::meet(session.req_header(), request);
+            self.meet(session.req_header(), request);
         }
         Ok(())
     }

@@ -36,6 +36,7 @@ mod live;
 mod phases;
 mod record;
 mod request;
+mod trace;
 
 mod body;
 mod local;

@@ -30,7 +30,7 @@ use super::forward::{self, Written};
 use super::live::Live;
 use super::local::caught;
 use super::record::Recorder;
-use super::request::{Request, arrival, head_of, host_of, make_up_for_host};
+use super::request::{Request, arrival, host_of, make_up_for_host};
 use super::respond::{self, After};
 use super::returned;
 use super::upstreams::Picked;
@@ -110,12 +110,13 @@ impl Phases {
     }
 
     /// Notes who sent it, and under which name it is told of.
-    pub(super) fn meet(head: &RequestHeader, request: &mut Request) {
+    pub(super) fn meet(&self, head: &RequestHeader, request: &mut Request) {
         let headers = &head.headers;
         let forwarder = request.live.gate.forwarder();
         let client = forwarder.client(request.arrival.peer, headers);
         request.id = forwarder.request_id(request.arrival.peer, headers);
         request.comes_from(client);
+        self.recorder.begin_trace(request, headers);
     }
 
     /// Asks the gate.
@@ -228,15 +229,13 @@ impl Phases {
         let who = request.affinity();
         let picked =
             request.upstream.as_ref().and_then(|upstream| upstream.pick(&request.tried, who));
-        match picked {
-            Some(picked) => Ok(request.peer.insert(picked)),
-            None => Err(Error::new(OWN_NO_UPSTREAM)),
-        }
+        let Some(picked) = picked else { return Err(Error::new(OWN_NO_UPSTREAM)) };
+        Ok(request.goes_to(picked))
     }
 
     /// The server chosen could not be connected to.
     pub(super) fn unconnected(request: &mut Request, mut error: Box<Error>) -> Box<Error> {
-        request.peer_failed();
+        request.peer_failed(&error);
         // Nothing was sent, so the method does not matter.
         let upstream = request.upstream.as_ref();
         error.set_retry(upstream.is_some_and(|upstream| upstream.may_repeat(&request.tried)));
@@ -261,7 +260,7 @@ impl Phases {
         if is_answered || error.retry() || *error.esource() != ErrorSource::Upstream {
             return error;
         }
-        request.peer_failed();
+        request.peer_failed(&error);
         let upstream = request.upstream.as_ref();
         if can_repeat && is_lost(&error) {
             error.set_retry(upstream.is_some_and(|upstream| upstream.may_repeat(&request.tried)));
@@ -288,6 +287,7 @@ impl Phases {
             arrival: &arrival,
             request_id: &request.id,
             host: request.peer.as_ref().and_then(|picked| picked.peer().host.as_ref()),
+            trace: request.trace.as_deref(),
             is_raw: copy.is_none(),
         };
         let head =
@@ -411,7 +411,7 @@ impl Phases {
         if status.is_none() {
             request.arrival.abandon();
         }
-        self.recorder.write(&request.record(head, status), || head_of(head, bytes));
+        self.recorder.finished(head, status, bytes, request);
     }
 }
 

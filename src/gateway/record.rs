@@ -6,10 +6,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::HeaderMap;
+
 use super::arrival::Arrival;
 use super::request_line::RequestLine;
 use crate::clock::Clock;
-use crate::telemetry::{Decision, Metrics, RequestHead, RequestLog, RequestRecord};
+use crate::telemetry::{
+    Arrived, Decision, Metrics, RequestHead, RequestLog, RequestRecord, Seen, SentBy, Tracer,
+};
 
 /// Methods and paths of refused requests are anybody's bytes: the log gets this much of them.
 const LOGGED_BYTES: usize = 1024;
@@ -20,6 +24,8 @@ pub(super) struct Recorder {
     pub(super) metrics: Arc<Metrics>,
     pub(super) log: Arc<RequestLog>,
     pub(super) clock: Clock,
+    /// Makes traces, if any are wanted.
+    pub(super) tracer: Option<Arc<Tracer>>,
 }
 
 impl Recorder {
@@ -45,6 +51,10 @@ impl Recorder {
         self.metrics.refused_by_server(reason);
         let line = RequestLine::of(first_line);
         let (method, path) = (printable(line.method), printable(line.path()));
+        let trace = self.tracer.as_ref().map(|tracer| {
+            let arrived = Arrived { at: arrival.at, since: arrival.since };
+            (tracer, tracer.begin(&HeaderMap::new(), SentBy::Stranger, arrived))
+        });
         let record = RequestRecord {
             at: arrival.at,
             method: &method,
@@ -64,6 +74,7 @@ impl Recorder {
             user_name: None,
             asked_by: None,
             upstream: None,
+            span: trace.as_ref().map(|(_, trace)| trace.name()),
         };
         let version = match line.version {
             b"HTTP/1.0" => Some("1.0"),
@@ -71,7 +82,11 @@ impl Recorder {
             b"HTTP/2.0" => Some("2"),
             _ => None,
         };
-        self.log.write_with(&record, || RequestHead { version, ..RequestHead::default() });
+        let head = RequestHead { version, ..RequestHead::default() };
+        self.log.write_with(&record, || head);
+        if let Some((tracer, trace)) = &trace {
+            tracer.end(trace, &record, &Seen { head, scheme: arrival.scheme, ..Seen::default() });
+        }
     }
 
     /// A connection that was not taken. Counted only: a flood must not fill the log.

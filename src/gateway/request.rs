@@ -21,7 +21,7 @@ use crate::api::caller::Caller;
 use crate::config::{Balance, Mode};
 use crate::gate::{self, Judged, Passage, Presented, Verdict, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use crate::identity::Reach;
-use crate::telemetry::{Check, InFlight, RequestHead, RequestRecord, Tier};
+use crate::telemetry::{Check, InFlight, RequestHead, RequestRecord, Tier, Trace};
 
 /// One request on its way.
 pub(super) struct Request {
@@ -45,6 +45,8 @@ pub(super) struct Request {
     pub(super) tried: Vec<Arc<Peer>>,
     pub(super) sent: Option<Instant>,
     pub(super) informational: u32,
+    /// Its place in a trace, where traces are wanted.
+    pub(super) trace: Option<Box<Trace>>,
     _in_flight: InFlight,
 }
 
@@ -66,6 +68,7 @@ impl Request {
             tried: Vec::new(),
             sent: None,
             informational: 0,
+            trace: None,
             _in_flight: in_flight,
         }
     }
@@ -127,6 +130,7 @@ impl Request {
             user_name: identity.map(|identity| identity.username.as_str()),
             asked_by: asked.map(|asked| asked.dialect.as_str()),
             upstream: self.upstream.as_ref().map(|upstream| upstream.name.as_str()),
+            span: self.span_name(),
         }
     }
 
@@ -158,7 +162,7 @@ impl Request {
     }
 
     /// Notes that the peer gave no answer.
-    pub(super) fn peer_failed(&mut self) {
+    pub(super) fn leave_peer(&mut self) {
         if let (Some(upstream), Some(picked)) = (&self.upstream, self.peer.take()) {
             upstream.failed(picked.peer());
             self.tried.push(Arc::clone(picked.peer()));

@@ -29,7 +29,7 @@ use super::tls::Certificates;
 use super::upstreams::keep_asking;
 use super::workers::Workers;
 use crate::clock::Clock;
-use crate::telemetry::{Metrics, RequestLog};
+use crate::telemetry::{Metrics, RequestLog, Tracer};
 
 /// How often upstream names are resolved again.
 const RESOLVE_EVERY: Duration = Duration::from_secs(10);
@@ -55,6 +55,8 @@ pub struct Gateway {
     pub log: Arc<RequestLog>,
     /// The time.
     pub clock: Clock,
+    /// Makes traces, if any are wanted.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 /// How serving ended.
@@ -78,11 +80,11 @@ impl Gateway {
         workers: &Workers,
         mut stop: watch::Receiver<bool>,
     ) -> io::Result<Drained> {
-        let Self { live, health, metrics, log, clock } = self;
+        let Self { live, health, metrics, log, clock, tracer } = self;
         let (refuse, refusing) = watch::channel(false);
         let (close, closing) = watch::channel(false);
         let (quiet, quieted) = watch::channel(false);
-        let recorder = Recorder { metrics: Arc::clone(&metrics), log, clock };
+        let recorder = Recorder { metrics: Arc::clone(&metrics), log, clock, tracer };
         let caps = Arc::new(Caps::default());
         let Listeners { doors, certificates, .. } = listeners;
         // One for all: making it reads the system's authorities from the disk.

@@ -45,6 +45,9 @@ impl Phases {
             Ok(mut answer) => {
                 if let Some(Answered(endpoint)) = answer.extensions().get() {
                     self.recorder.metrics.identity_request(endpoint, answer.status().as_u16());
+                    if let Some(trace) = &mut request.trace {
+                        trace.is_for(endpoint);
+                    }
                 }
                 let headers = request.live.cors.headers(&session.req_header().headers);
                 respond::share(answer.headers_mut(), headers);

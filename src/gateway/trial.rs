@@ -154,6 +154,7 @@ impl Trial {
                 metrics: Metrics::new(),
                 log: Arc::new(RequestLog::to(std::io::sink(), 16)),
                 clock: Clock::system(),
+                tracer: None,
             },
             refusing: closing.clone(),
             closing,

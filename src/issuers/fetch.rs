@@ -3,19 +3,16 @@
 //! HTTPS by the authorities that this machine trusts; plain HTTP to this machine only. It must
 //! not know what is fetched.
 
-use std::sync::Arc;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
+
+use crate::dial::{Dialer, Stream, TrustError};
 
 /// For connecting, asking and reading together.
 const TIME: Duration = Duration::from_secs(5);
@@ -29,15 +26,15 @@ pub enum FetchError {
     /// No such address, or one that is not asked.
     #[error("{0:?} is no address of a key set")]
     Address(String),
-    /// This machine has no list of authorities.
-    #[error("this machine trusts no certificate authority")]
-    NoAuthorities,
+    /// There is no authority by which anybody could prove who he is.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// It took too long.
     #[error("no answer within {TIME:?}")]
     Slow,
     /// The connection failed.
     #[error("the connection failed")]
-    Connection(#[source] std::io::Error),
+    Connection(#[source] io::Error),
     /// The other side does not speak HTTP.
     #[error("the answer is no HTTP")]
     Http(#[source] hyper::Error),
@@ -54,7 +51,7 @@ pub enum FetchError {
 
 /// Asks others.
 pub struct Fetcher {
-    tls: Option<TlsConnector>,
+    dialer: Dialer,
 }
 
 impl Fetcher {
@@ -63,21 +60,8 @@ impl Fetcher {
     /// # Errors
     /// If so, and no authority is trusted here.
     pub fn new(needs_tls: bool) -> Result<Self, FetchError> {
-        if !needs_tls {
-            return Ok(Self { tls: None });
-        }
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err(FetchError::NoAuthorities);
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|_| FetchError::NoAuthorities)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { tls: Some(TlsConnector::from(Arc::new(config))) })
+        let dialer = if needs_tls { Dialer::secured(None)? } else { Dialer::plain() };
+        Ok(Self { dialer })
     }
 
     /// The text at an address.
@@ -91,31 +75,18 @@ impl Fetcher {
     async fn ask(&self, url: &str) -> Result<String, FetchError> {
         let nowhere = || FetchError::Address(url.to_owned());
         let uri: Uri = url.parse().map_err(|_| nowhere())?;
-        let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else {
+        let dialed = self.dialer.dial(&uri).await.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => nowhere(),
+            _ => FetchError::Connection(error),
+        })?;
+        if uri.scheme_str() == Some("http") && !dialed.peer.ip().is_loopback() {
             return Err(nowhere());
-        };
-        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
-        let socket =
-            TcpStream::connect((bare.as_str(), port)).await.map_err(FetchError::Connection)?;
-        match (scheme, &self.tls) {
-            ("https", Some(tls)) => {
-                let name = ServerName::try_from(bare).map_err(|_| nowhere())?;
-                let secured = tls.connect(name, socket).await.map_err(FetchError::Connection)?;
-                converse(secured, &uri).await
-            }
-            ("http", _) if socket.peer_addr().is_ok_and(|peer| peer.ip().is_loopback()) => {
-                converse(socket, &uri).await
-            }
-            _ => Err(nowhere()),
         }
+        converse(dialed.stream, &uri).await
     }
 }
 
-async fn converse(
-    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    uri: &Uri,
-) -> Result<String, FetchError> {
+async fn converse(io: Box<dyn Stream>, uri: &Uri) -> Result<String, FetchError> {
     let shaken = hyper::client::conn::http1::handshake(TokioIo::new(io)).await;
     let (mut sender, connection) = shaken.map_err(FetchError::Http)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());

@@ -1,9 +1,8 @@
 //! Fetches the key sets of trusted issuers (`jwks_url`), at the start and again and again.
 //!
-//! The only module that asks others by HTTP. A set is asked for every ten minutes, sooner when a
-//! token names a key that is not in it, and never by two at once. What was fetched stays good
-//! while the issuer is away, for a day. It must not know what a key is, nor what is signed
-//! with it.
+//! A set is asked for every ten minutes, sooner when a token names a key that is not in it, and
+//! never by two at once. What was fetched stays good while the issuer is away, for a day. It must
+//! not know what a key is, nor what is signed with it.
 
 mod fetch;
 

@@ -18,6 +18,7 @@ use super::issuer_series::IssuerSeries;
 use super::maker::Maker;
 use super::record::RequestRecord;
 use super::series::RouteSeries;
+use super::trace_series::TraceSeries;
 use super::upstreams::{UpstreamMetrics, UpstreamSeries};
 
 /// Seconds; OpenTelemetry's, with finer ones below for a proxy's own share.
@@ -52,6 +53,7 @@ pub struct Metrics {
     dependency_up: IntGaugeVec,
     issuers: IssuerSeries,
     certificates: CertificateSeries,
+    traces: Arc<TraceSeries>,
     degraded: IntGaugeVec,
     propagation: Histogram,
 }
@@ -125,6 +127,7 @@ impl Metrics {
                 &["dependency"],
             ),
             certificates: CertificateSeries::new(&make),
+            traces: Arc::new(TraceSeries::new(&make)),
             degraded: make.gauges(
                 "degraded",
                 "1 if something is done without this, or not at all, that was to be done with it.",
@@ -224,6 +227,12 @@ impl Metrics {
     #[must_use]
     pub fn issuers(&self) -> &IssuerSeries {
         &self.issuers
+    }
+
+    /// Of spans.
+    #[must_use]
+    pub fn traces(&self) -> &Arc<TraceSeries> {
+        &self.traces
     }
 
     /// Whether a dependency answers: `database`, `redis`, `mail`.

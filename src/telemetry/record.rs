@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::traces::SpanName;
 use crate::model::Timestamp;
 
 /// One finished request.
@@ -47,6 +48,8 @@ pub struct RequestRecord<'a> {
     pub asked_by: Option<&'static str>,
     /// The upstream that answered.
     pub upstream: Option<&'a str>,
+    /// Its span, where it has one.
+    pub span: Option<SpanName>,
 }
 
 impl RequestRecord<'_> {
@@ -168,5 +171,6 @@ pub(super) fn sample() -> RequestRecord<'static> {
         user_name: Some("ada"),
         asked_by: None,
         upstream: Some("app"),
+        span: None,
     }
 }

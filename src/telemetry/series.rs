@@ -140,7 +140,8 @@ impl RouteSeries {
 }
 
 /// A known method, or `_OTHER`: clients make up what they like.
-fn method_label(method: &str) -> &'static str {
+/// The method, if it is one that everybody knows.
+pub(super) fn method_label(method: &str) -> &'static str {
     const KNOWN: [&str; 9] =
         ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT"];
     KNOWN.into_iter().find(|known| *known == method).unwrap_or("_OTHER")

@@ -57,6 +57,8 @@ mod observe;
 mod request_log;
 #[cfg(test)]
 mod telemetry;
+#[cfg(test)]
+mod traces;
 
 #[cfg(test)]
 mod replicas;

@@ -106,6 +106,8 @@ def main_settings(folder, port, redis, upstream, issuer_port):
         # So short that Redis and the database are asked again while the check runs.
         "cache": {"token_ttl": "2s"},
         "mail": {"url": f"smtp://{nobody}"},
+        # No collector, and it says so: spans are refused.
+        "traces": {"endpoint": f"http://127.0.0.1:{port + 2}"},
         # A hash takes long enough for others to wait, and to wait too long.
         "accounts": {"argon2": {"memory_kib": 65536, "iterations": 3, "parallelism": 1}},
         "limits": {"login_per_address": "1000/s", "registration_per_address": "1000/s", "reset_per_account": "1000/s",

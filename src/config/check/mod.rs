@@ -12,6 +12,7 @@ mod paths;
 mod routing;
 mod server;
 mod tokens;
+mod traces;
 mod upstreams;
 
 use super::fault::Report;
@@ -29,6 +30,7 @@ pub(super) fn all(settings: &Settings, report: &mut Report) {
     upstreams::check(settings, report);
     routing::check(settings, report);
     limits::check(settings, report);
+    traces::check(&settings.traces, report);
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ mod upstreams;
 
 mod limits;
 
+mod traces;
+
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
@@ -30,6 +32,7 @@ pub use routing::{Access, Cors, IdentityHeaders, Mode, Preset, Route, Scheme};
 pub use server::{AuditTarget, LogFormat, Mail, Server};
 pub use storage::{Cache, Database, Pool, Redis, Revocation};
 pub use tokens::{JwtTokens, OpaqueScope, OpaqueTokens, Tokens, TrustedIssuer, TrustedUsers};
+pub use traces::{PairError, Traces, UntrustedParent};
 pub use upstreams::{Balance, Ejection, HealthCheck, Protocol, Upstream, UpstreamTls};
 
 use super::values::SecretText;
@@ -73,6 +76,8 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// Bounds: sizes, times, connections, attempts.
     pub limits: Limits,
+    /// Traces, for a collector.
+    pub traces: Traces,
 }
 
 /// Whose defaults count.

@@ -25,7 +25,7 @@ pub(in crate::config) fn read(variables: &[(String, String)], report: &mut Repor
     ours.sort();
     let mut root = Table::new();
     for (name, rest, text) in ours {
-        let place = format!("{PLACE}{name}");
+        let place = place(name);
         report.begin(&place);
         let key = rest.to_lowercase().replace("__", ".");
         if key.split('.').any(str::is_empty) {
@@ -38,6 +38,11 @@ pub(in crate::config) fn read(variables: &[(String, String)], report: &mut Repor
         }
     }
     Layer(root)
+}
+
+/// What the place of a variable is called.
+pub(super) fn place(variable: &str) -> String {
+    format!("{PLACE}{variable}")
 }
 
 /// Whether a place is a variable.

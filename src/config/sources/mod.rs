@@ -5,6 +5,7 @@
 
 mod environment;
 mod toml;
+mod well_known;
 mod yaml;
 
 use std::fs::File;
@@ -12,6 +13,7 @@ use std::io::Read;
 use std::path::Path;
 
 pub(super) use environment::{is_variable, read as environment, variable_name};
+pub(super) use well_known::read as well_known;
 
 use super::fault::Report;
 use super::tree::Layer;

@@ -133,3 +133,21 @@ fn secrets_come_from_files_of_their_own() {
     assert_eq!(settings.tokens.jwt.signing_key.expose(), LONG);
     assert_eq!(settings.tokens.jwt.trusted[0].secret.expose(), LONG);
 }
+
+#[test]
+fn what_platforms_set_for_opentelemetry_lies_beneath_what_is_written_for_us() {
+    let written = toml("[traces]\nservice_name = 'edge'\n")
+        .variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+        .variable("OTEL_SERVICE_NAME", "theirs")
+        .variable("OTEL_TRACES_SAMPLER", "traceidratio")
+        .variable("OTEL_TRACES_SAMPLER_ARG", "0.5")
+        .variable("PORTCULLIS__TRACES__SAMPLE_RATIO", "0.25");
+    let traces = written.settings().traces;
+    assert_eq!(traces.endpoint, "http://collector:4318/v1/traces");
+    assert_eq!((traces.service_name.as_str(), traces.sample_ratio), ("edge", 0.25));
+    assert!(traces.is_on() && !traces.parent_based);
+
+    let off = toml("[traces]\nendpoint = 'http://127.0.0.1:4318'\n");
+    assert!(off.settings().traces.is_on());
+    assert!(!off.variable("OTEL_SDK_DISABLED", "true").settings().traces.is_on());
+}

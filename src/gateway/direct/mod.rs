@@ -61,7 +61,7 @@ impl Direct {
         let has_turns = has_turns && self.phases.after() == After::Keep;
         let Some(mut client) = Client::read(io, head, has_turns) else { return Served::HandedOver };
         let mut request = Box::new(self.phases.new_request(Arc::clone(arrival)));
-        Phases::meet(client.head(), &mut request);
+        self.phases.meet(client.head(), &mut request);
         let judged = Phases::judge(client.head(), &mut request).await;
         let outcome = match (judged, request.verdict()) {
             (Ok(()), Some(Verdict::Forward(passage))) if self.reaches(passage, &request) => {

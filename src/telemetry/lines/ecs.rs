@@ -41,6 +41,10 @@ pub(super) fn write(line: &mut Line<'_>, record: &RequestRecord<'_>, head: &Requ
         }
         (None, name) => object(line, ",\"user\":{\"name\":", name),
     }
+    if let Some(span) = record.span {
+        line.hex(",\"trace\":{\"id\":\"", &span.trace, "\"}");
+        line.hex(",\"span\":{\"id\":\"", &span.span, "\"}");
+    }
     let user_agent = head.user_agent.map(|text| cut(text, MAX_TEXT));
     object(line, ",\"user_agent\":{\"original\":", user_agent);
     line.text(",\"portcullis\":{\"decision\":", record.decision.as_str());

@@ -14,6 +14,10 @@ pub(super) fn write(line: &mut Line<'_>, record: &RequestRecord<'_>) {
     line.some_text(",\"user.id\":", record.user_id);
     line.some_text(",\"user.name\":", record.user_name);
     line.text(",\"http.request.id\":", record.request_id);
+    if let Some(span) = record.span {
+        line.hex(",\"trace.id\":\"", &span.trace, "\"");
+        line.hex(",\"span.id\":\"", &span.span, "\"");
+    }
     let nanos = u64::try_from(record.duration.as_nanos()).unwrap_or(u64::MAX);
     line.number(",\"event.duration\":", nanos);
     line.some_text(",\"portcullis.route\":", record.route);

@@ -19,7 +19,7 @@ use crate::model::Timestamp;
 const MAX_PATH: usize = 1024;
 
 /// Other texts of clients: browsers' names have no more than some 300 bytes.
-const MAX_TEXT: usize = 512;
+pub(super) const MAX_TEXT: usize = 512;
 
 /// The last second that RFC 3339 can write.
 const END_OF_TIME: u64 = 253_402_300_799_999_999;
@@ -47,7 +47,7 @@ pub(super) fn write_line(
 }
 
 /// Without the query, which may carry secrets, without the token of a mailed link, and not endless.
-fn path(path: &str) -> &str {
+pub(super) fn path(path: &str) -> &str {
     let end = memchr::memchr2(b'?', b'#', path.as_bytes()).unwrap_or(path.len());
     let end = link(path).map_or(end, |link| link.min(end));
     cut(&path[..end], MAX_PATH)
@@ -62,7 +62,7 @@ fn link(path: &str) -> Option<usize> {
 }
 
 /// Not longer than so many bytes.
-fn cut(text: &str, most: usize) -> &str {
+pub(super) fn cut(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or(0)]
 }
@@ -78,7 +78,7 @@ fn origin(referrer: &str) -> Option<&str> {
 }
 
 /// A host without its port.
-fn domain(host: &str) -> &str {
+pub(super) fn domain(host: &str) -> &str {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
@@ -114,11 +114,25 @@ impl<'a> Line<'a> {
         self.0.push(byte);
     }
 
+    /// Bytes as hex digits.
+    pub(super) fn hex(&mut self, before: &'static str, bytes: &[u8], after: &'static str) {
+        self.word(before);
+        for byte in bytes {
+            self.digits(*byte);
+        }
+        self.word(after);
+    }
+
     /// `\xhh`.
     pub(super) fn escaped(&mut self, byte: u8) {
+        self.word("\\x");
+        self.digits(byte);
+    }
+
+    fn digits(&mut self, byte: u8) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let (high, low) = (usize::from(byte >> 4), usize::from(byte & 15));
-        self.0.extend_from_slice(&[b'\\', b'x', DIGITS[high], DIGITS[low]]);
+        self.0.extend_from_slice(&[DIGITS[high], DIGITS[low]]);
     }
 
     /// As RFC 3339 has it, to the microsecond. The second is written out once, not for each line.

@@ -6,7 +6,7 @@
 use super::source::{Source, Word};
 
 /// What may be used from anywhere but other leaves.
-const LEAVES: &[&str] = &["clock", "secret", "fold"];
+const LEAVES: &[&str] = &["clock", "secret", "fold", "dial"];
 
 /// Module, and the modules that it may name. Rows in the order of `lib.rs`, from the rim inwards.
 const MAY_KNOW: &[(&str, &[&str])] = &[
@@ -30,11 +30,12 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     ("cluster", &["store", "identity", "config", "model", "clock"]),
-    ("issuers", &["identity", "telemetry"]),
+    ("issuers", &["identity", "telemetry", "dial"]),
     ("mail", &["store", "identity", "config", "model", "clock"]),
     ("store", &["config", "model", "fold"]),
-    ("telemetry", &["config", "model", "clock"]),
+    ("telemetry", &["config", "model", "clock", "dial"]),
     ("config", &["model"]),
+    ("dial", &[]),
     ("secret", &["model"]),
     ("fold", &["model"]),
     ("clock", &["model"]),
@@ -53,6 +54,7 @@ const FRAMEWORKS: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main"]),
     // The API is an axum Router; the gateway calls it as a service, the probes and the demo are small ones.
     ("axum", &["api", "gateway", "telemetry", "app", "cli"]),
+    ("opentelemetry", &["telemetry"]),
 ];
 
 /// Only these read the environment; `main` hands it in.

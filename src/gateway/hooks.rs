@@ -79,22 +79,24 @@ impl ProxyHttp for Phases {
         _session: &mut Session,
         _peer: &HttpPeer,
         request: &mut Box<Request>,
-        error: Box<Error>,
+        mut error: Box<Error>,
     ) -> Box<Error> {
-        Self::unconnected(request, error)
+        Self::unconnected(request, &mut error);
+        error
     }
 
     fn error_while_proxy(
         &self,
         _peer: &HttpPeer,
         session: &mut Session,
-        error: Box<Error>,
+        mut error: Box<Error>,
         request: &mut Box<Request>,
         client_reused: bool,
     ) -> Box<Error> {
         let can_repeat = session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated();
-        Self::broken_off(can_repeat, request, error, client_reused)
+        Self::broken_off(can_repeat, request, &mut error, client_reused);
+        error
     }
 
     async fn upstream_request_filter(

@@ -21,9 +21,10 @@ use super::arrival::{Arrival, Origin};
 use super::direct::Served;
 use super::edge::{self, Send, fresh_request_id};
 use super::head::{Alarm, Head, HeadLimits, read_head};
+use super::lines::host_of;
 use super::live::ErrorReply;
 use super::request_line::RequestLine;
-use super::vet::{Fault, VetLimits, Vetted, host_of, vet};
+use super::vet::{Fault, VetLimits, Vetted, vet};
 use super::watch::watched;
 use super::wire::Turn;
 

@@ -23,6 +23,8 @@ mod wire;
 mod head;
 mod http1;
 mod http2;
+mod lines;
+mod octets;
 mod request_line;
 mod vet;
 mod vet_h2;

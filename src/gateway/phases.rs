@@ -225,7 +225,7 @@ impl Phases {
     }
 
     /// Chooses the server of the next attempt.
-    pub(super) fn choose<'a>(request: &'a mut Request) -> Result<&'a Picked> {
+    pub(super) fn choose(request: &mut Request) -> Result<&Picked> {
         let who = request.affinity();
         let picked =
             request.upstream.as_ref().and_then(|upstream| upstream.pick(&request.tried, who));
@@ -234,12 +234,11 @@ impl Phases {
     }
 
     /// The server chosen could not be connected to.
-    pub(super) fn unconnected(request: &mut Request, mut error: Box<Error>) -> Box<Error> {
-        request.peer_failed(&error);
+    pub(super) fn unconnected(request: &mut Request, error: &mut Error) {
+        request.peer_failed(error);
         // Nothing was sent, so the method does not matter.
         let upstream = request.upstream.as_ref();
         error.set_retry(upstream.is_some_and(|upstream| upstream.may_repeat(&request.tried)));
-        error
     }
 
     /// An attempt broke off. `can_repeat`: the request could be sent once more and do no harm;
@@ -247,9 +246,9 @@ impl Phases {
     pub(super) fn broken_off(
         can_repeat: bool,
         request: &mut Request,
-        mut error: Box<Error>,
+        error: &mut Error,
         reused: bool,
-    ) -> Box<Error> {
+    ) {
         if can_repeat {
             // A kept connection that the server had closed meanwhile.
             error.retry.decide_reuse(reused);
@@ -258,14 +257,13 @@ impl Phases {
         }
         let is_answered = request.sent.is_none();
         if is_answered || error.retry() || *error.esource() != ErrorSource::Upstream {
-            return error;
+            return;
         }
-        request.peer_failed(&error);
+        request.peer_failed(error);
         let upstream = request.upstream.as_ref();
-        if can_repeat && is_lost(&error) {
+        if can_repeat && is_lost(error) {
             error.set_retry(upstream.is_some_and(|upstream| upstream.may_repeat(&request.tried)));
         }
-        error
     }
 
     /// Writes the head that goes upstream. `head`: the client's; `copy`: the same without what is between it and

@@ -25,3 +25,9 @@ impl<'a> RequestLine<'a> {
         &self.target[..end]
     }
 }
+
+/// `HTTP/` and two digits around a dot, as RFC 9112 writes a version.
+pub(super) fn is_version(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+        if major.is_ascii_digit() && minor.is_ascii_digit())
+}

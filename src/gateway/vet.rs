@@ -7,7 +7,9 @@
 
 use http::StatusCode;
 
-use super::request_line::RequestLine;
+use super::lines::Lines;
+use super::octets::{has, is_control, is_host, is_token};
+use super::request_line::{RequestLine, is_version};
 
 /// How many header lines are allowed.
 #[derive(Debug, Clone, Copy)]
@@ -74,28 +76,10 @@ pub(super) fn vet(head: &[u8], limits: VetLimits) -> Result<Vetted, Fault> {
     }
     let rest = seen.judge(version)?;
     let is_plain = matches!(version, Version::Http11) && RequestLine::of(line).target[0] == b'/';
-    Ok(Vetted { rest, is_bare: is_plain && rest == Rest::Length(0) && !seen.unusual })
-}
-
-/// The Host of a head that passed.
-pub(super) fn host_of(head: &[u8]) -> Option<&str> {
-    let is_host = |line: &&[u8]| line.len() > 5 && line[..5].eq_ignore_ascii_case(b"host:");
-    let line = Lines(head).find(is_host)?;
-    str::from_utf8(line[5..].trim_ascii()).ok()
-}
-
-/// The lines before the empty one. Every LF has been seen to follow a CR.
-struct Lines<'a>(&'a [u8]);
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let end = memchr::memchr(b'\n', self.0)?;
-        let line = self.0[..end].strip_suffix(b"\r").unwrap_or(&self.0[..end]);
-        self.0 = &self.0[end + 1..];
-        (!line.is_empty()).then_some(line)
-    }
+    Ok(Vetted {
+        rest,
+        is_bare: is_plain && rest == Rest::Length(0) && seen.manner == Manner::Plain,
+    })
 }
 
 fn request_line(line: &[u8]) -> Result<Version, Fault> {
@@ -137,12 +121,6 @@ pub(super) fn permit_method(method: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// `HTTP/` and two digits around a dot, as RFC 9112 writes a version.
-fn is_version(bytes: &[u8]) -> bool {
-    matches!(bytes, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit())
-}
-
 fn header_line(line: &[u8], seen: &mut Seen) -> Result<(), Fault> {
     if matches!(line[0], b' ' | b'\t') {
         return Err(bad("a header line is folded"));
@@ -168,9 +146,17 @@ pub(super) struct Seen {
     host: bool,
     length: Option<usize>,
     transfer_encoding: bool,
-    upgrade: bool,
+    manner: Manner,
+}
+
+/// What a head wants besides its answer; the most of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum Manner {
+    #[default]
+    Plain,
     /// An expectation, or a connection that is more than kept or closed.
-    unusual: bool,
+    Unusual,
+    Upgrade,
 }
 
 impl Seen {
@@ -183,7 +169,7 @@ impl Seen {
                     return Err(bad("the Host is malformed"));
                 }
             }
-            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+            7 if name.eq_ignore_ascii_case(b"upgrade") => self.wants(Manner::Upgrade),
             6 if name.eq_ignore_ascii_case(b"expect") => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Fault {
@@ -192,12 +178,12 @@ impl Seen {
                         code: "expectation_failed",
                     });
                 }
-                self.unusual = true;
+                self.wants(Manner::Unusual);
             }
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 let is_usual = value.eq_ignore_ascii_case(b"keep-alive")
                     || value.eq_ignore_ascii_case(b"close");
-                self.unusual |= !is_usual;
+                self.wants(if is_usual { Manner::Plain } else { Manner::Unusual });
             }
             // Equal repetitions are refused as well: not every server compares them.
             14 if name.eq_ignore_ascii_case(b"content-length") => {
@@ -217,6 +203,10 @@ impl Seen {
         Ok(())
     }
 
+    fn wants(&mut self, manner: Manner) {
+        self.manner = self.manner.max(manner);
+    }
+
     fn judge(&self, version: Version) -> Result<Rest, Fault> {
         if self.length.is_some() && self.transfer_encoding {
             return Err(bad("both Content-Length and Transfer-Encoding"));
@@ -226,7 +216,7 @@ impl Seen {
                 Err(bad("Transfer-Encoding in an HTTP/1.0 request"))
             }
             Version::Http11 if !self.host => Err(bad("no Host")),
-            _ if self.transfer_encoding || self.upgrade => Ok(Rest::Open),
+            _ if self.transfer_encoding || self.manner == Manner::Upgrade => Ok(Rest::Open),
             Version::Http10 | Version::Http11 => Ok(Rest::Length(self.length.unwrap_or(0))),
         }
     }
@@ -251,43 +241,6 @@ pub(super) const fn too_many_lines() -> Fault {
         detail: "The request has too many headers.",
         code: "head_too_large",
     }
-}
-
-/// Whether any byte is so. Looks at all of them, without a branch for each: that is done for
-/// sixteen at a time, and what is asked here is nearly always false.
-fn has(bytes: &[u8], is_so: impl Fn(u8) -> bool) -> bool {
-    bytes.iter().fold(false, |found, byte| found | is_so(*byte))
-}
-
-/// RFC 9110, 5.6.2 (`token`).
-fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| TOKEN[usize::from(*byte)])
-}
-
-/// RFC 9110, 5.6.2 (`tchar`), by byte.
-const TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let others = b"!#$%&'*+-.^_`|~";
-    let mut at = 0;
-    while at < others.len() {
-        table[others[at] as usize] = true;
-        at += 1;
-    }
-    let mut byte = 0_u8;
-    while byte < 128 {
-        table[byte as usize] |= byte.is_ascii_alphanumeric();
-        byte += 1;
-    }
-    table
-};
-
-const fn is_control(byte: u8) -> bool {
-    (byte < b' ' && byte != b'\t') || byte == 0x7f
-}
-
-/// Names, addresses and ports. Narrower than RFC 3986: nothing that a log or link could misread.
-pub(super) const fn is_host(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'~' | b':' | b'[' | b']')
 }
 
 #[cfg(test)]
@@ -319,6 +272,33 @@ mod tests {
         assert_eq!(with("Content-Length: 12\r\nX-Empty:\r\nX-Tab: a\tb \t"), None);
         assert_eq!(with("Transfer-Encoding: Chunked"), None);
         assert_eq!(with("Expect: 100-Continue\r\nContent-Length: 0"), None);
+    }
+
+    #[test]
+    fn bare_is_only_what_is_nothing_but_a_plain_head() {
+        let is_bare = |start: &str, lines: &str| {
+            let head = format!("{start}\r\nHost: a\r\n{lines}\r\n");
+            vet(head.as_bytes(), LIMITS).unwrap().is_bare
+        };
+        for lines in
+            ["", "Content-Length: 0\r\n", "Connection: close\r\n", "connection: Keep-Alive\r\n"]
+        {
+            assert!(is_bare("DELETE /a HTTP/1.1", lines), "{lines}");
+        }
+        for lines in [
+            "Content-Length: 1\r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "Upgrade: websocket\r\n",
+            "Expect: 100-continue\r\n",
+            "Connection: X-Forwarded-User\r\n",
+            "Connection: keep-alive, close\r\n",
+            "Connection: close\r\nConnection: Authorization\r\n",
+        ] {
+            assert!(!is_bare("GET /a HTTP/1.1", lines), "{lines}");
+        }
+        for start in ["GET /a HTTP/1.0", "GET http://a/b HTTP/1.1", "OPTIONS * HTTP/1.1"] {
+            assert!(!is_bare(start, ""), "{start}");
+        }
     }
 
     #[test]

@@ -10,7 +10,8 @@ use bytes::{BufMut, BytesMut};
 use http::{HeaderName, HeaderValue, Method, header};
 use pingora::http::RequestHeader;
 
-use super::vet::{Fault, Seen, VetLimits, bad, is_host, permit_method, too_many_lines};
+use super::octets::is_host;
+use super::vet::{Fault, Seen, VetLimits, bad, permit_method, too_many_lines};
 
 /// They speak of one connection, and HTTP/2 has other means (RFC 9113, 8.2.2).
 const OF_CONNECTIONS: [HeaderName; 6] = [

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, heade
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Stream;
 use pingora::protocols::http::date::get_cached_date;
-use pingora::{Error, ErrorType, OrErr as _, Result};
+use pingora::{BError, Error, ErrorType, OrErr as _, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::gateway::edge::{self, Send};
@@ -94,12 +94,12 @@ impl<'a> Client<'a> {
     }
 
     /// Ends when the client leaves, with an error.
-    pub(super) async fn gone(&mut self) -> Box<Error> {
+    pub(super) async fn gone(&mut self) -> BError {
         let mut byte = [0; 1];
         // What it says meanwhile is kept by the wire.
-        match self.io.read(&mut byte).await {
+        match told(self.io.read(&mut byte).await, ErrorType::ReadError) {
             Ok(_) => Error::new_down(ErrorType::ConnectionClosed),
-            Err(cause) => failed(ErrorType::ReadError, cause),
+            Err(error) => error,
         }
     }
 
@@ -114,11 +114,11 @@ impl<'a> Client<'a> {
         self.status = Some(answer.status());
         self.body_bytes = if send == Send::Whole { answer.body().len() as u64 } else { 0 };
         let io = &mut *self.io;
-        let sent = async {
+        let work = async {
             io.write_all(&bytes).await?;
             io.flush().await
         };
-        sent.await.map_err(|cause| failed(ErrorType::WriteError, cause))
+        told(work.await, ErrorType::WriteError)
     }
 
     /// Writes something that comes before the answer.
@@ -164,7 +164,7 @@ impl<'a> Client<'a> {
             self.pending.put_slice(piece);
         } else {
             self.push().await?;
-            self.io.write_all(piece).await.map_err(|cause| failed(ErrorType::WriteError, cause))?;
+            told(self.io.write_all(piece).await, ErrorType::WriteError)?;
         }
         if self.framing == Framing::Chunked {
             self.pending.put_slice(b"\r\n");
@@ -183,14 +183,13 @@ impl<'a> Client<'a> {
     /// Sends what was written.
     pub(super) async fn flush(&mut self) -> Result<()> {
         self.push().await?;
-        self.io.flush().await.map_err(|cause| failed(ErrorType::WriteError, cause))
+        told(self.io.flush().await, ErrorType::WriteError)
     }
 
     async fn push(&mut self) -> Result<()> {
         if !self.pending.is_empty() {
             self.status = self.status.or(self.pending_status);
-            let pushed = self.io.write_all(&self.pending).await;
-            pushed.map_err(|cause| failed(ErrorType::WriteError, cause))?;
+            told(self.io.write_all(&self.pending).await, ErrorType::WriteError)?;
             self.pending.clear();
         }
         Ok(())
@@ -225,8 +224,8 @@ impl<'a> Client<'a> {
     }
 }
 
-fn failed(kind: ErrorType, cause: io::Error) -> Box<Error> {
-    Error::because(kind, "the client's connection", cause).into_down()
+fn told<T>(outcome: io::Result<T>, kind: ErrorType) -> Result<T> {
+    outcome.or_err(kind, "the client's connection").map_err(Error::into_down)
 }
 
 /// The head as Pingora holds one, but for the spelling of names: nobody is told how a client spells.

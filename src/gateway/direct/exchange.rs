@@ -53,7 +53,7 @@ async fn send(
         let mut server = ServersSession::new_with_options(stream, &peer.http);
         server.write_timeout = time;
         let sent = server.write_request_header(Box::new(head.into_header())).await;
-        return sent.map(|_| server).map_err(|error| error.into_up());
+        return sent.map(|_| server).map_err(Error::into_up);
     }
     let bytes = head.into_bytes();
     let sent = async {
@@ -82,7 +82,7 @@ async fn answer(
     loop {
         tokio::select! {
             biased;
-            head = server.read_response() => head.map_err(|error| error.into_up())?,
+            head = server.read_response() => head.map_err(Error::into_up)?,
             gone = client.gone() => return Err(gone),
         };
         // Asked for first: it also reads how long the body is.
@@ -92,7 +92,7 @@ async fn answer(
         };
         Phases::take_answer(false, response, request)?;
         let is_ours = |name: &_| request.passage().is_some_and(|it| it.strips_from_answer(name));
-        let changes = request.passage().map(|passage| passage.response_changes());
+        let changes = request.passage().map(Passage::response_changes);
         let returned = Returned::of(response, is_ours, changes);
         if response.status.is_informational() {
             client.inform(&returned).await?;
@@ -132,19 +132,18 @@ fn framing(is_head: bool, returned: &Returned<'_>, is_over: bool) -> Result<Fram
 
 async fn body(client: &mut Client<'_>, server: &mut ServersSession) -> Result<()> {
     while !server.is_body_done() {
-        let piece = match server.read_body_ref().now_or_never() {
-            Some(piece) => piece,
+        let piece = if let Some(piece) = server.read_body_ref().now_or_never() {
+            piece
+        } else {
             // Nobody knows how long it takes: what is there must not wait for it.
-            None => {
-                client.flush().await?;
-                tokio::select! {
-                    biased;
-                    piece = server.read_body_ref() => piece,
-                    gone = client.gone() => return Err(gone),
-                }
+            client.flush().await?;
+            tokio::select! {
+                biased;
+                piece = server.read_body_ref() => piece,
+                gone = client.gone() => return Err(gone),
             }
         };
-        match piece.map_err(|error| error.into_up())? {
+        match piece.map_err(Error::into_up)? {
             Some(piece) => client.piece(piece).await?,
             None => break,
         }

@@ -112,7 +112,7 @@ mod tests {
         (Box::new(SocketStream::from(ours)), theirs)
     }
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     #[tokio::test]
     async fn a_connection_is_kept_for_its_peer_and_taken_once() {

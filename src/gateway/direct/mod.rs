@@ -64,7 +64,7 @@ impl Direct {
         self.phases.meet(client.head(), &mut request);
         let judged = Phases::judge(client.head(), &mut request).await;
         let outcome = match (judged, request.verdict()) {
-            (Ok(()), Some(Verdict::Forward(passage))) if self.reaches(passage, &request) => {
+            (Ok(()), Some(Verdict::Forward(passage))) if reaches(passage, &request) => {
                 self.forward(&mut client, &mut request).await
             }
             (Ok(()), Some(Verdict::Refuse(refusal))) => {
@@ -91,12 +91,6 @@ impl Direct {
         if outcome.is_ok() && client.keeps() { Served::Kept } else { Served::Closed }
     }
 
-    /// Whether the passage leads where HTTP/1 is spoken and nothing else.
-    fn reaches(&self, passage: &Passage, request: &Request) -> bool {
-        let upstream = passage.upstream().and_then(|name| request.live.upstreams.get(name));
-        upstream.is_some_and(|upstream| upstream.is_http1())
-    }
-
     async fn forward(&self, client: &mut Client<'_>, request: &mut Request) -> Result<()> {
         if let Err(failure) = Phases::find_way(client.head(), false, request) {
             return fail(client, failure, request).await;
@@ -120,19 +114,30 @@ impl Direct {
             // Boxed: it is large, and mostly there is a connection.
             None => match Box::pin(self.connector.new_stream(&peer.http)).await {
                 Ok(stream) => stream,
-                Err(error) => return Err(Phases::unconnected(request, error.into_up()).into_up()),
+                Err(error) => {
+                    let mut error = error.into_up();
+                    Phases::unconnected(request, &mut error);
+                    return Err(error);
+                }
             },
         };
         match exchange(&self.phases, client, stream, &peer, request).await {
             Ok(Some(stream)) => self.kept.put(&peer, stream),
             Ok(None) => {}
-            Err(error) => {
+            Err(mut error) => {
                 let can_repeat = client.head().method.is_idempotent();
-                return Err(Phases::broken_off(can_repeat, request, error, is_kept));
+                Phases::broken_off(can_repeat, request, &mut error, is_kept);
+                return Err(error);
             }
         }
         Ok(())
     }
+}
+
+/// Whether the passage leads where HTTP/1 is spoken and nothing else.
+fn reaches(passage: &Passage, request: &Request) -> bool {
+    let upstream = passage.upstream().and_then(|name| request.live.upstreams.get(name));
+    upstream.is_some_and(|upstream| upstream.is_http1())
 }
 
 async fn fail(client: &mut Client<'_>, failure: Failure, request: &mut Request) -> Result<()> {

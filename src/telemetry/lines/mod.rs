@@ -149,8 +149,8 @@ impl<'a> Line<'a> {
     /// Text of whatever origin.
     pub(super) fn text(&mut self, before: &'static str, value: &str) {
         // Nearly always so, and found out for many bytes at a time.
-        let is_harmless = |byte: &u8| (*byte >= b' ') & (*byte != b'"') & (*byte != b'\\');
-        if value.as_bytes().iter().fold(true, |so_far, byte| so_far & is_harmless(byte)) {
+        let is_special = |byte: u8| u8::from(byte < b' ') | u8::from(byte == b'"' || byte == b'\\');
+        if value.bytes().fold(0, |found, byte| found | is_special(byte)) == 0 {
             self.word(before);
             self.0.push(b'"');
             self.0.extend_from_slice(value.as_bytes());

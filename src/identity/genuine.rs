@@ -18,7 +18,8 @@ impl Authenticator {
         }
         let Some(parsed) = Token::parse(token) else { return Ok(checked?) };
         let issuer = parsed.claims.text("iss");
-        let about = self.keys.about_unknown(parsed.algorithm, parsed.kid.as_deref(), issuer);
+        let about =
+            self.keys.about_unknown(parsed.parts.algorithm, parsed.parts.kid.as_deref(), issuer);
         match about.await {
             Unknown::Refused => Ok(checked?),
             Unknown::LookAgain => Ok(jwt::check(&self.keys, token, self.clock.now())?),

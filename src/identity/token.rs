@@ -17,8 +17,8 @@ pub(super) const LONGEST: usize = 8 * 1024;
 /// RFC 7516, RFC 7797). Signed or not, nothing of ours has them.
 const FORBIDDEN: [&str; 8] = ["crit", "jku", "jwk", "x5u", "x5c", "zip", "enc", "b64"];
 
-/// A JWT in its parts, none of them believed.
-pub(super) struct Token<'a> {
+/// A JWT in its parts, none of them believed, and its claims not read yet.
+pub(super) struct Unread<'a> {
     /// What is signed: everything before the last dot.
     pub(super) message: &'a str,
     /// Still encoded.
@@ -27,11 +27,18 @@ pub(super) struct Token<'a> {
     pub(super) algorithm: Algorithm,
     /// Which key is said to have signed.
     pub(super) kid: Option<String>,
+    payload: &'a str,
+}
+
+/// A JWT in its parts, none of them believed.
+pub(super) struct Token<'a> {
+    /// The parts.
+    pub(super) parts: Unread<'a>,
     /// The claims.
     pub(super) claims: Claims,
 }
 
-impl<'a> Token<'a> {
+impl<'a> Unread<'a> {
     /// Takes it apart. `None`: it is no token that we could ever accept.
     pub(super) fn parse(token: &'a str) -> Option<Self> {
         if token.len() > LONGEST {
@@ -52,7 +59,19 @@ impl<'a> Token<'a> {
             Some(Value::String(kid)) => Some(kid.clone()),
             Some(_) => return None,
         };
-        Some(Self { message, signature, algorithm, kid, claims: Claims::parse(&decode(payload)?)? })
+        Some(Self { message, signature, algorithm, kid, payload })
+    }
+
+    /// Reads the claims, too.
+    pub(super) fn read(self) -> Option<Token<'a>> {
+        Some(Token { claims: Claims::parse(&decode(self.payload)?)?, parts: self })
+    }
+}
+
+impl<'a> Token<'a> {
+    /// Takes it apart. `None`: it is no token that we could ever accept.
+    pub(super) fn parse(token: &'a str) -> Option<Self> {
+        Unread::parse(token)?.read()
     }
 }
 
@@ -75,10 +94,10 @@ mod tests {
     #[test]
     fn a_token_is_taken_apart() {
         let text = token(r#"{"alg":"ES256","kid":"k","typ":"at+jwt","x":1}"#, r#"{"iss":"me"}"#);
-        let token = Token::parse(&text).unwrap();
-        assert_eq!((token.algorithm, token.kid.as_deref()), (Algorithm::ES256, Some("k")));
-        assert_eq!(token.claims.get("iss").unwrap(), "me");
-        assert_eq!(format!("{}.{}", token.message, token.signature), text);
+        let Token { parts, claims } = Token::parse(&text).unwrap();
+        assert_eq!((parts.algorithm, parts.kid.as_deref()), (Algorithm::ES256, Some("k")));
+        assert_eq!(claims.get("iss").unwrap(), "me");
+        assert_eq!(format!("{}.{}", parts.message, parts.signature), text);
     }
 
     #[test]

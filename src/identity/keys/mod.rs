@@ -161,6 +161,13 @@ impl Ring {
         named.or_else(|| self.table.iter().find(|key| fits(key, None)))
     }
 
+    /// The key that may check a token with this header, where it is the same one whoever issued it.
+    pub(super) fn only(&self, algorithm: Algorithm, kid: Option<&str>) -> Option<&VerifyingKey> {
+        let fits = |key: &&VerifyingKey| key.algorithm == algorithm && key.kid.answers(kid);
+        let mut fitting = self.table.iter().filter(fits);
+        fitting.next().filter(|_| fitting.next().is_none())
+    }
+
     fn sign(&self, header: &str, payload: &str) -> String {
         let message = format!("{header}.{payload}");
         let signature = jsonwebtoken::crypto::sign(

@@ -89,6 +89,11 @@ pub(in crate::identity) struct VerifyingKey {
 }
 
 impl VerifyingKey {
+    /// Whether it is shared with whoever signs.
+    pub(in crate::identity) fn is_mac(&self) -> bool {
+        matches!(self.algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
+    }
+
     /// Whether it is that key, made anew.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.algorithm == other.algorithm

@@ -24,8 +24,9 @@ const MOST_LINES: usize = 256;
 /// Most heads of answers fit.
 const HEAD_BYTES: usize = 1024;
 
-/// Bodies of answers up to this size go out together with their head.
-const SMALL: usize = 16 * 1024;
+/// What is gathered of a body that comes in faster than it can be sent: a few large writes wake
+/// the other side less often than many.
+const BATCH: usize = 256 * 1024;
 
 /// How a body goes to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,16 +161,11 @@ impl<'a> Client<'a> {
         if self.framing == Framing::Chunked {
             let _ = write!(self.pending, "{:x}\r\n", piece.len());
         }
-        if self.pending.len() + piece.len() <= SMALL {
-            self.pending.put_slice(piece);
-        } else {
-            self.push().await?;
-            told(self.io.write_all(piece).await, ErrorType::WriteError)?;
-        }
+        self.pending.put_slice(piece);
         if self.framing == Framing::Chunked {
             self.pending.put_slice(b"\r\n");
         }
-        Ok(())
+        if self.pending.len() < BATCH { Ok(()) } else { self.push().await }
     }
 
     /// Writes the end of the body.

@@ -28,6 +28,7 @@ use crate::telemetry::{Metrics, RequestLog};
 use supervisor::Supervisor;
 
 pub use reload::Source;
+pub(crate) use secret_key::file_beside;
 pub use secret_key::root_key;
 pub(crate) use shared::redis_ca;
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::config::Settings;
+use crate::config::{Database, Settings};
 use crate::secret::RootKey;
 
 /// The secret of these settings, or the one kept beside the SQLite file.
@@ -20,17 +20,17 @@ pub fn root_key(settings: &Settings) -> anyhow::Result<RootKey> {
     if !secret.is_empty() {
         return Ok(RootKey::new(secret));
     }
-    let database = settings.database.url.expose();
-    let path = file_beside(database).context("secret_key is not set")?;
+    let path = file_beside(&settings.database).context("secret_key is not set")?;
     let secret =
         kept(&path).with_context(|| format!("the secret cannot be kept in {}", path.display()))?;
     Ok(RootKey::new(&secret))
 }
 
-fn file_beside(database: &str) -> Option<PathBuf> {
-    let path = database.strip_prefix("sqlite:")?;
-    let path = path.strip_prefix("//").unwrap_or(path).split('?').next()?;
-    (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(format!("{path}.secret")))
+/// Where the secret is kept, with SQLite.
+pub(crate) fn file_beside(database: &Database) -> Option<PathBuf> {
+    let mut name = database.file()?.into_os_string();
+    name.push(".secret");
+    Some(name.into())
 }
 
 /// Reads the secret, or makes it. Of several processes that start at once one makes it and
@@ -125,7 +125,10 @@ mod tests {
 
     #[test]
     fn the_file_lies_beside_the_database() {
-        let beside = |url| file_beside(url).map(|path| path.display().to_string());
+        let beside = |url: &str| {
+            let database = Database { url: url.into(), ..Database::default() };
+            file_beside(&database).map(|path| path.display().to_string())
+        };
         assert_eq!(beside("sqlite://a/p.db?x=1").as_deref(), Some("a/p.db.secret"));
         assert_eq!(beside("sqlite:///var/p.db").as_deref(), Some("/var/p.db.secret"));
         assert_eq!(beside("postgres://host/db"), None);

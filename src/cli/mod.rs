@@ -7,6 +7,7 @@ pub mod check;
 pub mod config;
 mod connect;
 mod demo;
+mod doctor;
 pub mod import;
 pub mod keys;
 mod serve;
@@ -49,6 +50,8 @@ enum Command {
         #[arg(long)]
         connect: bool,
     },
+    /// Look at a running installation, and say what to do about what is not well
+    Doctor(doctor::DoctorArguments),
     /// Apply the database's migrations
     Migrate(ConfigArguments),
     /// Administer users
@@ -129,6 +132,7 @@ pub fn run(arguments: Arguments, environment: Vec<(String, String)>) -> ExitCode
                 connect::try_all(&settings, &mut std::io::stdout()).await
             })
         }
+        Command::Doctor(arguments) => doctor::run(&arguments, environment),
         Command::Migrate(config) => {
             with_settings("migrate", &config, environment, 1, async |settings| {
                 app::migrate(&settings).await?;

@@ -18,6 +18,6 @@ pub use database_hints::DatabaseHints;
 pub use follower::{Follower, Heard};
 pub use key_follower::KeyFollower;
 pub use shared::{
-    AddressError, Counted, Herald, LoginCount, LoginOutcome, LoginTry, RateOf, Seen, Shared,
-    SharedCounts, SharedOptions, SharedTasks, try_redis,
+    AddressError, Counted, Herald, LoginCount, LoginOutcome, LoginTry, RateOf, RedisExamination,
+    RedisInfo, Seen, Shared, SharedCounts, SharedOptions, SharedTasks, examine_redis, try_redis,
 };

@@ -96,6 +96,14 @@ pub(super) struct Edge<A> {
     pub(super) certificates: Option<Certificates>,
     pub(super) caps: Arc<Caps>,
     pub(super) recorder: Recorder,
+    pub(super) ends: Ends,
+}
+
+/// The steps of a stop, in their order.
+#[derive(Clone)]
+pub(super) struct Ends {
+    /// True: every answer is the last on its connection, so that clients go elsewhere.
+    pub(super) leaving: watch::Receiver<bool>,
     /// True: take no more connections.
     pub(super) refusing: watch::Receiver<bool>,
     /// True: close idle connections, let requests finish.
@@ -110,7 +118,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
         listener: Listening,
         manner: Manner,
     ) -> JoinSet<()> {
-        let mut refusing = self.refusing.clone();
+        let mut refusing = self.ends.refusing.clone();
         let mut connections = JoinSet::new();
         let manner = Arc::new(manner);
         loop {
@@ -235,7 +243,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
                 whole: rules.head_time,
                 bytes: rules.head_bytes,
             };
-            let (mut alarm, mut closing) = (Alarm::new(Instant::now()), self.closing.clone());
+            let (mut alarm, mut closing) = (Alarm::new(Instant::now()), self.ends.closing.clone());
             let closed = pin!(async move {
                 let _ = closing.wait_for(|closing| *closing).await;
             });

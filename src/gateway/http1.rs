@@ -37,7 +37,7 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
         origin: Origin,
         mut buffer: BytesMut,
     ) {
-        let mut closing = self.closing.clone();
+        let mut closing = self.ends.closing.clone();
         let mut closed = pin!(async move {
             let _ = closing.wait_for(|closing| *closing).await;
         });
@@ -122,7 +122,7 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
         // Only a default: the head decides anew. The wait itself is ours, above.
         session.set_keepalive(Some(rules.idle.as_secs().max(1)));
         session.set_pipelined_prefix(request);
-        let work = pin!(arrival.around(self.app.process_new_http(session, &self.closing)));
+        let work = pin!(arrival.around(self.app.process_new_http(session, &self.ends.leaving)));
         let reused = to_its_end(work, arrival, alarm).await?;
         // Taken by now, normally; otherwise the two would hold each other.
         drop(arrival.take_over());

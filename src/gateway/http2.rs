@@ -18,7 +18,7 @@ use pingora::protocols::{Digest, Stream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::accept::{Edge, Rules};
+use super::accept::{Edge, Ends, Rules};
 use super::arrival::{Arrival, Origin};
 use super::edge::fresh_request_id;
 use super::head::Alarm;
@@ -68,15 +68,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
         });
         let handshake = h2::handshake(io, Some(options(&rules)));
         let Ok(Ok(mut conn)) = timeout(rules.head_time, handshake).await else { return };
-        let mut closing = self.closing.clone();
+        let Ends { mut leaving, mut closing, .. } = self.ends.clone();
         let (mut parting, mut taken, mut malformed, mut abandoned) = (false, 0, 0, 0);
         let mut live: JoinSet<End> = JoinSet::new();
         // Runs while no stream is open; a head that is not complete does not set it back.
         let mut idle = pin!(sleep(rules.head_time));
         loop {
+            // A new connection carries at least one request: a client that is told to leave first
+            // could come again and again and never be served.
+            let end = if taken > 0 { &mut leaving } else { &mut closing };
             tokio::select! {
                 biased;
-                _ = closing.wait_for(|closing| *closing), if !parting => {
+                _ = end.wait_for(|is_time| *is_time), if !parting => {
                     conn.graceful_shutdown();
                     parting = true;
                     idle.as_mut().reset(Instant::now() + PARTING_TIME);
@@ -131,7 +134,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
         }
         let arrival = Arc::new(arrival);
         let session = ServerSession::new_http2(session);
-        let work = pin!(arrival.around(self.app.process_new_http(session, &self.closing)));
+        let work = pin!(arrival.around(self.app.process_new_http(session, &self.ends.leaving)));
         // Dropped unfinished, the stream is reset.
         watched(work, &arrival, &mut Alarm::new(Instant::now() + LOOK_EVERY)).await;
         if arrival.is_abandoned() { End::Abandoned } else { End::Answered }

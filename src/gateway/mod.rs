@@ -59,6 +59,7 @@ pub use health::{CheckOutcome, Health};
 pub use listen::{BindError, Listeners, bind};
 pub use live::{ErrorReply, Live, RejectionReply, Replies, ThrottledReply, UnavailableReply};
 pub use run::{Drained, Gateway};
+pub(crate) use tls::names_of;
 pub use tls::{TlsError, try_certificates};
 pub use upstreams::{UpstreamError, Upstreams};
 pub use workers::Workers;

@@ -48,7 +48,7 @@ pub(super) struct Phases {
     pub(super) live: Arc<ArcSwap<Live>>,
     pub(super) recorder: Recorder,
     /// True: connections are not kept.
-    pub(super) closing: watch::Receiver<bool>,
+    pub(super) leaving: watch::Receiver<bool>,
 }
 
 /// What is to be done with a request that was judged.
@@ -61,7 +61,7 @@ pub(super) enum Next {
 
 impl Phases {
     pub(super) fn after(&self) -> After {
-        if *self.closing.borrow() { After::Close } else { After::Keep }
+        if *self.leaving.borrow() { After::Close } else { After::Keep }
     }
 
     pub(super) async fn fail(

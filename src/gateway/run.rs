@@ -1,9 +1,9 @@
 //! Serves until told to stop, then stops without losing a request.
 //!
 //! The order of a stop: not ready, but serving, for `server.shutdown_delay` (load balancers
-//! need that long to notice); then no new connections, idle ones closed, requests in flight
-//! finished within `server.drain_timeout`; then what is left is dropped. It must not know what
-//! a request is.
+//! need that long to notice), with every answer the last on its connection, so that clients who
+//! hold one move, too; then no new connections, idle ones closed, requests in flight finished
+//! within `server.drain_timeout`; then what is left is dropped. It must not know what a request is.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::accept::{Edge, Rules};
+use super::accept::{Edge, Ends, Rules};
 use super::caps::Caps;
 use super::direct::{Direct, Kept};
 use super::health::Health;
@@ -81,6 +81,7 @@ impl Gateway {
         mut stop: watch::Receiver<bool>,
     ) -> io::Result<Drained> {
         let Self { live, health, metrics, log, clock, tracer } = self;
+        let (leave, leaving) = watch::channel(false);
         let (refuse, refusing) = watch::channel(false);
         let (close, closing) = watch::channel(false);
         let (quiet, quieted) = watch::channel(false);
@@ -91,11 +92,15 @@ impl Gateway {
         let connector = Arc::new(TransportConnector::new(None));
         let (mut accepting, mut helpers) = (JoinSet::new(), JoinSet::new());
         for worker in workers.handles() {
-            let (recorder, ends) = (recorder.clone(), (refusing.clone(), closing.clone()));
+            let ends = Ends {
+                leaving: leaving.clone(),
+                refusing: refusing.clone(),
+                closing: closing.clone(),
+            };
             // Of its own: connections to upstreams belong to the runtime that made them.
             let kept = Arc::new(Kept::new(UPSTREAM_POOL));
             let ways = (Arc::clone(&connector), Arc::clone(&kept));
-            let edge = edge(&live, recorder, &caps, certificates.clone(), ways, ends);
+            let edge = edge(&live, recorder.clone(), &caps, certificates.clone(), ways, ends);
             let mut quieted = quieted.clone();
             helpers.spawn_on(
                 async move {
@@ -125,6 +130,7 @@ impl Gateway {
 
         let _ = stop.wait_for(|stop| *stop).await;
         health.set_draining();
+        leave.send_replace(true);
         let server = live.load().settings.server.clone();
         sleep(server.shutdown_delay.0).await;
         refuse.send_replace(true);
@@ -153,7 +159,7 @@ fn edge(
     caps: &Arc<Caps>,
     certificates: Option<Certificates>,
     (connector, kept): (Arc<TransportConnector>, Arc<Kept>),
-    (refusing, closing): (watch::Receiver<bool>, watch::Receiver<bool>),
+    ends: Ends,
 ) -> Arc<Edge<HttpProxy<Phases>>> {
     let configuration = ServerConf {
         threads: 1,
@@ -162,8 +168,8 @@ fn edge(
         upstream_keepalive_pool_size: UPSTREAM_POOL,
         ..ServerConf::default()
     };
-    let phases =
-        Phases { live: Arc::clone(live), recorder: recorder.clone(), closing: closing.clone() };
+    let leaving = ends.leaving.clone();
+    let phases = Phases { live: Arc::clone(live), recorder: recorder.clone(), leaving };
     let (rules, trust) = (Arc::clone(live), Arc::clone(live));
     Arc::new(Edge {
         direct: Some(Direct { phases: phases.clone(), connector, kept }),
@@ -173,8 +179,7 @@ fn edge(
         certificates,
         caps: Arc::clone(caps),
         recorder,
-        refusing,
-        closing,
+        ends,
     })
 }
 

@@ -149,7 +149,8 @@ impl Pair {
     }
 }
 
-fn names_of(certificate: &X509Certificate<'_>) -> Vec<String> {
+/// The names of servers that stand in a certificate, in small letters.
+pub(crate) fn names_of(certificate: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
     let name = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),

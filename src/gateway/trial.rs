@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::accept::{Edge, Manner, Rules};
+use super::accept::{Edge, Ends, Manner, Rules};
 use super::arrival::Arrival;
 use super::caps::Caps;
 use super::local::{self, LocalLimits};
@@ -156,8 +156,7 @@ impl Trial {
                 clock: Clock::system(),
                 tracer: None,
             },
-            refusing: closing.clone(),
-            closing,
+            ends: Ends { leaving: closing.clone(), refusing: closing.clone(), closing },
         });
         let accepting = tokio::spawn(edge.accept(Listening::Tcp(listener), Manner::default()));
         Self { address, caps, close, accepting }

@@ -5,6 +5,7 @@
 //! sends it, so that no link is ever stored, a slow mail server holds no request and a crash
 //! loses no mail. It must not know HTTP, nor decide who gets mail.
 
+mod examine;
 mod frontend;
 mod letters;
 mod message;
@@ -12,6 +13,7 @@ mod postman;
 mod templates;
 mod transport;
 
+pub use examine::offers_starttls;
 pub use frontend::Frontend;
 pub use letters::Letter;
 pub use postman::{Bell, Postman};

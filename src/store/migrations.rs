@@ -4,6 +4,7 @@
 //! program (a roll-out that is under way, or was rolled back) is taken as it is. It must not
 //! know the store's transactions.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sqlx::Connection;
@@ -40,6 +41,20 @@ pub(super) async fn migrate_postgres(url: &str) -> Result<()> {
     // lost the connection anyway.
     drop(tokio::time::timeout(Duration::from_secs(1), connection.close()).await);
     outcome
+}
+
+/// The numbers of SQLite's.
+pub(super) fn known_for_sqlite() -> BTreeSet<i64> {
+    numbers(&sqlx::migrate!("migrations/sqlite"))
+}
+
+/// The numbers of PostgreSQL's.
+pub(super) fn known_for_postgres() -> BTreeSet<i64> {
+    numbers(&sqlx::migrate!("migrations/postgres"))
+}
+
+fn numbers(migrator: &Migrator) -> BTreeSet<i64> {
+    migrator.iter().map(|migration| migration.version).collect()
 }
 
 fn additive(migrator: &mut Migrator) -> &mut Migrator {

@@ -6,7 +6,7 @@
 //!
 //! In reading order: `handle` opens the store; `users`, `names`, `profile`, `passwords`,
 //! `groups`, `logins`, `opaque`, `ended`, `log`, `hints`, `outbox`, `keys`, `meta`, `import` and `compaction`
-//! hold its transactions by subject; `django` reads another system's database; below them `db` and `query` are the narrow waist over the two
+//! hold its transactions by subject; `examine` looks at the database itself; `django` reads another system's database; below them `db` and `query` are the narrow waist over the two
 //! databases, which `sqlite`, `postgres` and `migrations` set up.
 //!
 //! A call that fails with [`StoreError::Unavailable`] may all the same have been done, if the
@@ -53,6 +53,8 @@ mod django_sql;
 
 mod compaction;
 
+mod examine;
+
 mod db;
 
 mod query;
@@ -72,6 +74,7 @@ pub use django::{
     DjangoError, DjangoRow, DjangoShape, DjangoSource, DjangoTables, DjangoValue, USER_COLUMNS,
 };
 pub use errors::{Field, StoreError};
+pub use examine::{DatabaseServer, Examination, Schema};
 pub use handle::{DatabaseOptions, Store};
 pub use hints::LogHints;
 pub use import::{

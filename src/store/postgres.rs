@@ -13,7 +13,8 @@ use sqlx::{ConnectOptions, Connection};
 use super::db::{Db, Sharing};
 use super::errors::{Result, StoreError};
 
-const CONNECTIONS: u32 = 8;
+/// Of one gateway, for calls. Listening takes one more.
+pub(super) const CONNECTIONS: u32 = 8;
 
 /// How long a call waits for a connection. Below the patience of a store call.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);

@@ -30,6 +30,8 @@ mod compatibility;
 mod journey;
 
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod faults;
 
 #[cfg(test)]

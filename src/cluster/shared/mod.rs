@@ -6,6 +6,7 @@
 mod address;
 mod cache;
 mod counts;
+mod examine;
 mod hints;
 mod link;
 mod seal;
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 pub use address::AddressError;
 pub use cache::Counted;
 pub use counts::{LoginCount, LoginOutcome, LoginTry, RateOf, SharedCounts};
+pub use examine::{RedisExamination, RedisInfo, examine_redis};
 pub use hints::Herald;
 pub use link::Seen;
 

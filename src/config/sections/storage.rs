@@ -34,6 +34,16 @@ impl Default for Database {
     }
 }
 
+impl Database {
+    /// The file of a SQLite database.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        let path = self.url.expose().strip_prefix("sqlite:")?;
+        let path = path.strip_prefix("//").unwrap_or(path).split('?').next()?;
+        (!path.is_empty() && path != ":memory:").then(|| path.into())
+    }
+}
+
 /// What the database's address leads to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -4,7 +4,7 @@
 //! ([`crate::subject::Subject`]), and the real program ([`process::Process`]), which can be
 //! sent signals.
 
-mod process;
+pub(crate) mod process;
 
 mod database_away;
 mod database_file;
@@ -12,6 +12,7 @@ mod exit_codes;
 mod kill;
 mod late_database;
 mod restart;
+mod rolling;
 mod shell;
 mod stop;
 mod supervisor;

@@ -18,25 +18,25 @@ use crate::subject::{Answer, Ask, exchange};
 /// Far more than anything here takes, and an end all the same.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-pub(super) fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).env_clear();
     command
 }
 
 /// A configuration with a SQLite database beside it.
-pub(super) struct Site {
-    pub(super) folder: TempDir,
-    pub(super) config: PathBuf,
+pub(crate) struct Site {
+    pub(crate) folder: TempDir,
+    pub(crate) config: PathBuf,
 }
 
 impl Site {
     /// `more` follows the sections; it may begin with keys of `[limits]`.
-    pub(super) fn new(upstream: SocketAddr, more: &str) -> Self {
+    pub(crate) fn new(upstream: SocketAddr, more: &str) -> Self {
         Self::with_database(upstream, more, None)
     }
 
-    pub(super) fn with_database(upstream: SocketAddr, more: &str, url: Option<&str>) -> Self {
+    pub(crate) fn with_database(upstream: SocketAddr, more: &str, url: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("portcullis.db");
         let url = url.map_or_else(|| format!("sqlite://{}", file.display()), str::to_owned);
@@ -74,35 +74,35 @@ impl Site {
         Self { folder, config }
     }
 
-    pub(super) fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.folder.path().join("portcullis.db")
     }
 }
 
 /// `portcullis serve`.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     log: mpsc::Receiver<Value>,
-    pub(super) telemetry: SocketAddr,
+    pub(crate) telemetry: SocketAddr,
     /// Only known once it serves.
     traffic: Option<SocketAddr>,
 }
 
 impl Process {
     /// Starts it, and waits until it serves.
-    pub(super) async fn serve(config: &Path) -> Self {
+    pub(crate) async fn serve(config: &Path) -> Self {
         let mut process = Self::begin(config).await;
         process.until_serving().await;
         process
     }
 
     /// Starts it, and waits until it answers probes.
-    pub(super) async fn begin(config: &Path) -> Self {
+    pub(crate) async fn begin(config: &Path) -> Self {
         Self::begin_within(config, &[]).await
     }
 
     /// The same, with these variables in its environment.
-    pub(super) async fn begin_within(config: &Path, environment: &[(&str, &str)]) -> Self {
+    pub(crate) async fn begin_within(config: &Path, environment: &[(&str, &str)]) -> Self {
         let mut program = program();
         program.args(["serve", "--config"]).arg(config).envs(environment.iter().copied());
         let mut child = program.spawn().expect("it starts");
@@ -113,27 +113,27 @@ impl Process {
         process
     }
 
-    pub(super) async fn until_serving(&mut self) {
+    pub(crate) async fn until_serving(&mut self) {
         self.traffic = Some(self.until_logged("serving traffic").await);
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.traffic.expect("it serves")
     }
 
-    pub(super) async fn ask(&self, ask: Ask) -> Answer {
+    pub(crate) async fn ask(&self, ask: Ask) -> Answer {
         exchange(self.address(), ask).await
     }
 
-    pub(super) async fn post(&self, path: &str, json: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, json: Value) -> Answer {
         self.ask(Ask::new(Method::POST, path).json(&json)).await
     }
 
-    pub(super) async fn passes(&self, token: &str) -> StatusCode {
+    pub(crate) async fn passes(&self, token: &str) -> StatusCode {
         self.ask(Ask::new(Method::GET, "/hello").bearer(token)).await.status
     }
 
-    pub(super) async fn probe(&self, path: &str) -> StatusCode {
+    pub(crate) async fn probe(&self, path: &str) -> StatusCode {
         exchange(self.telemetry, Ask::new(Method::GET, path)).await.status
     }
 
@@ -146,7 +146,7 @@ impl Process {
     }
 
     /// Waits for a line of the log that begins so.
-    pub(super) async fn until_line(&mut self, message: &str) -> Value {
+    pub(crate) async fn until_line(&mut self, message: &str) -> Value {
         let found = async {
             loop {
                 let line = self.log.recv().await.unwrap_or_else(|| {
@@ -163,14 +163,14 @@ impl Process {
     }
 
     /// `TERM` or `KILL`.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
         assert!(sent.success());
     }
 
     /// Waits for its end.
-    pub(super) async fn ended(mut self) -> ExitStatus {
+    pub(crate) async fn ended(mut self) -> ExitStatus {
         let ended = async {
             loop {
                 if let Some(status) = self.child.try_wait().unwrap() {

@@ -43,15 +43,26 @@ async fn what_is_not_finished_in_time_is_cut() {
 }
 
 #[tokio::test]
-async fn while_the_stop_is_delayed_requests_are_served_but_none_wanted() {
+async fn while_the_stop_is_delayed_requests_are_served_and_clients_asked_to_leave() {
     let app = App::plain().await;
     let more = "[server]\nshutdown_delay = \"1s\"";
     let gateway = Gateway::with(&[app.address.to_string()], more).await;
     let mut probe = Client::connect(gateway.running.telemetry.unwrap()).await;
     assert_eq!(probe.ask(get("/readyz", "")).await.status, 200);
-    let mut client = gateway.client().await;
+    let (address, mut client) = (gateway.address(), gateway.client().await);
+    let before = client.ask(get("/public/a", "")).await;
+    assert_eq!((before.status, before.header("connection")), (200, Some("keep-alive")));
     let stopping = tokio::spawn(gateway.running.stop());
     while probe.ask(get("/readyz", "")).await.status == 200 {}
-    assert_eq!(client.ask(get("/public/a", "")).await.status, 200);
+    // Who holds a connection as well as who comes anew, an answer of the gateway's own as well.
+    for (mut client, path, status) in [
+        (client, "/public/a", 200),
+        (Client::connect(address).await, "/public/a", 200),
+        (Client::connect(address).await, "/api/a", 401),
+    ] {
+        let answer = client.ask(get(path, "")).await;
+        assert_eq!((answer.status, answer.header("connection")), (status, Some("close")));
+        assert!(client.is_closed().await);
+    }
     tokio::time::timeout(Duration::from_secs(10), stopping).await.unwrap().unwrap().unwrap();
 }

@@ -141,12 +141,7 @@ pub(super) async fn join(
             accounts: Arc::clone(&accounts),
             authenticator: Arc::clone(&authenticator),
         }),
-        replies: Replies {
-            rejection: api::reply::rejection,
-            unavailable: api::reply::unavailable,
-            throttled: api::reply::throttled_at_the_gate,
-            error: api::reply::error,
-        },
+        replies: replies(),
     };
     live.upstreams.refresh().await;
 
@@ -178,8 +173,18 @@ fn traces(
     telemetry::traces(&settings.traces, metrics.traces(), *settings.server.drain_timeout)
 }
 
+/// How refusals are written.
+pub(super) fn replies() -> Replies {
+    Replies {
+        rejection: api::reply::rejection,
+        unavailable: api::reply::unavailable,
+        throttled: api::reply::throttled_at_the_gate,
+        error: api::reply::error,
+    }
+}
+
 /// The pool that hashes.
-fn passwords(settings: &Settings, metrics: &Arc<Metrics>) -> Passwords {
+pub(super) fn passwords(settings: &Settings, metrics: &Arc<Metrics>) -> Passwords {
     let (argon2, limits) = (&settings.accounts.argon2, &settings.limits);
     let pool = Passwords::new(argon2, limits.hashing_threads, *limits.hashing_wait);
     pool.counted_in(Arc::clone(metrics))

@@ -4,6 +4,7 @@
 //! serve. Stop: the same backwards. It must not decide anything about a request.
 
 mod join;
+mod onlooker;
 mod reload;
 mod secret_key;
 mod shared;
@@ -27,6 +28,7 @@ use crate::store::{DatabaseOptions, Store, StoreError};
 use crate::telemetry::{Metrics, RequestLog};
 use supervisor::Supervisor;
 
+pub use onlooker::Onlooker;
 pub use reload::Source;
 pub(crate) use secret_key::file_beside;
 pub use secret_key::root_key;

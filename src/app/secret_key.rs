@@ -16,14 +16,30 @@ use crate::secret::RootKey;
 
 /// The secret of these settings, or the one kept beside the SQLite file.
 pub fn root_key(settings: &Settings) -> anyhow::Result<RootKey> {
+    from_settings_or(settings, |path| {
+        kept(path).with_context(|| format!("the secret cannot be kept in {}", path.display()))
+    })
+}
+
+/// The same for who only looks: a secret that is not there is not made.
+pub(super) fn existing_root_key(settings: &Settings) -> anyhow::Result<RootKey> {
+    from_settings_or(settings, |path| {
+        let secret = fs::read_to_string(path);
+        let secret = secret.with_context(|| format!("{} cannot be read", path.display()))?;
+        checked(&secret)
+    })
+}
+
+fn from_settings_or(
+    settings: &Settings,
+    beside: impl FnOnce(&Path) -> anyhow::Result<String>,
+) -> anyhow::Result<RootKey> {
     let secret = settings.secret_key.expose();
     if !secret.is_empty() {
         return Ok(RootKey::new(secret));
     }
     let path = file_beside(&settings.database).context("secret_key is not set")?;
-    let secret =
-        kept(&path).with_context(|| format!("the secret cannot be kept in {}", path.display()))?;
-    Ok(RootKey::new(&secret))
+    Ok(RootKey::new(&beside(&path)?))
 }
 
 /// Where the secret is kept, with SQLite.

@@ -8,6 +8,7 @@ pub mod config;
 mod connect;
 mod demo;
 mod doctor;
+pub mod explain;
 pub mod import;
 pub mod keys;
 mod serve;
@@ -52,6 +53,13 @@ enum Command {
     },
     /// Look at a running installation, and say what to do about what is not well
     Doctor(doctor::DoctorArguments),
+    /// Tell what becomes of a request and why: route, credential, rule, headers. Changes nothing
+    Explain {
+        #[command(flatten)]
+        config: ConfigArguments,
+        #[command(flatten)]
+        arguments: explain::ExplainArguments,
+    },
     /// Apply the database's migrations
     Migrate(ConfigArguments),
     /// Administer users
@@ -133,6 +141,7 @@ pub fn run(arguments: Arguments, environment: Vec<(String, String)>) -> ExitCode
             })
         }
         Command::Doctor(arguments) => doctor::run(&arguments, environment),
+        Command::Explain { config, arguments } => explain::run(&arguments, &config, environment),
         Command::Migrate(config) => {
             with_settings("migrate", &config, environment, 1, async |settings| {
                 app::migrate(&settings).await?;

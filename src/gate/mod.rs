@@ -16,6 +16,7 @@ mod host;
 
 mod choice;
 mod hosts;
+mod near;
 mod reading;
 mod route;
 mod routes;
@@ -52,8 +53,9 @@ pub use self::forwarded::{
 };
 pub use self::headers::Strip;
 pub use self::host::Authority;
+pub use self::near::Miss;
 pub use self::path::{CanonicalPath, PathFault};
-pub use self::route::{Accepts, Route, RouteLabel};
+pub use self::route::{Accepts, Route, RouteLabel, label};
 pub use self::routes::{Found, RouteTable};
 pub use self::target::{Target, TargetFault};
 pub use self::verdict::{Claim, Grounds, Judged, Local, Passage, Presented, Refusal, Verdict};

@@ -108,7 +108,9 @@ impl Accepts {
     }
 }
 
-fn label(route: &config::Route) -> String {
+/// What logs and metrics call a route.
+#[must_use]
+pub fn label(route: &config::Route) -> String {
     let mut name = route.methods.join(",");
     if !name.is_empty() {
         name.push(' ');

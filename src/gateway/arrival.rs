@@ -7,11 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::HeaderValue;
+use http::{HeaderValue, Method, Uri};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::live::Live;
+use super::record::Recorder;
 use super::request::Request;
 use super::wire::Turn;
 use crate::gate::{Grounds, address_value};
@@ -60,7 +61,16 @@ pub(super) struct Arrival {
     handed_over: Mutex<Option<Box<Request>>>,
     /// What the passage of the request rests on, and who is to be asked about it.
     grounds: Mutex<Option<(Arc<Live>, Grounds)>>,
+    /// There once its work is about to be dropped where it stands.
+    last_words: Mutex<Option<Box<LastWords>>>,
     turn: Turn,
+}
+
+/// What it takes to tell of a request whose session is out of reach.
+pub(super) struct LastWords {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) recorder: Recorder,
 }
 
 impl Arrival {
@@ -70,7 +80,7 @@ impl Arrival {
         let (reached, abandoned) = (AtomicBool::new(false), AtomicBool::new(false));
         let (since, turn) = (Instant::now(), Turn::default());
         let (stream, grounds) = (AtomicBool::new(false), Mutex::new(None));
-        let handed_over = Mutex::new(None);
+        let (handed_over, last_words) = (Mutex::new(None), Mutex::new(None));
         Self {
             peer,
             peer_text,
@@ -83,6 +93,7 @@ impl Arrival {
             stream,
             handed_over,
             grounds,
+            last_words,
             turn,
         }
     }
@@ -144,6 +155,17 @@ impl Arrival {
     /// Whether it was ended so.
     pub(super) fn is_cut(&self) -> bool {
         self.turn.is_cut()
+    }
+
+    /// Likewise where the connection goes on without it: its work is to be dropped now.
+    pub(super) fn cut_saying(&self, words: LastWords) {
+        self.cut();
+        *self.last_words.lock() = Some(Box::new(words));
+    }
+
+    /// What was said at that, once.
+    pub(super) fn last_words(&self) -> Option<Box<LastWords>> {
+        if self.is_cut() { self.last_words.lock().take() } else { None }
     }
 
     /// The client went away before there was an answer.

@@ -18,6 +18,9 @@ pub(super) struct Outcome {
     pub(super) reason: &'static str,
 }
 
+/// What lasted was ended because its credential was.
+pub(super) const CREDENTIAL_ENDED: &str = "credential_ended";
+
 impl Outcome {
     pub(super) const UNDECIDED: Self = Self::new(Decision::Error, "undecided");
 

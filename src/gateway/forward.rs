@@ -131,6 +131,11 @@ fn replace(lines: &mut Vec<(HeaderName, HeaderValue)>, name: &HeaderName, value:
 }
 
 impl Head {
+    /// Its lines, in their order.
+    pub(super) fn into_lines(self) -> Vec<(HeaderName, HeaderValue)> {
+        self.lines
+    }
+
     /// As Pingora takes it.
     pub(super) fn into_header(self) -> RequestHeader {
         let mut head = Request::new(()).into_parts().0;

@@ -186,7 +186,7 @@ pub(super) const SLOW: Fault = Fault {
     code: "request_timeout",
 };
 
-const LARGE: Fault = Fault {
+pub(super) const LARGE: Fault = Fault {
     status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     detail: "The request head is too large.",
     code: "head_too_large",

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::accept::{Edge, Ends, Rules};
-use super::arrival::{Arrival, Origin};
+use super::arrival::{Arrival, LastWords, Origin};
 use super::edge::fresh_request_id;
 use super::head::Alarm;
 use super::vet::{Fault, VetLimits};
@@ -133,10 +133,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
             return End::Answered;
         }
         let arrival = Arc::new(arrival);
+        // Neither copies anything.
+        let (method, uri) = {
+            let head = session.req_header();
+            (head.method.clone(), head.uri.clone())
+        };
         let session = ServerSession::new_http2(session);
         let work = pin!(arrival.around(self.app.process_new_http(session, &self.ends.leaving)));
-        // Dropped unfinished, the stream is reset.
-        watched(work, &arrival, &mut Alarm::new(Instant::now() + LOOK_EVERY)).await;
+        let mut alarm = Alarm::new(Instant::now() + LOOK_EVERY);
+        if watched(work, &arrival, &mut alarm).await.is_none() {
+            // Dropped unfinished, the stream is reset, and its request says these.
+            arrival.cut_saying(LastWords { method, uri, recorder: self.recorder.clone() });
+        }
         if arrival.is_abandoned() { End::Abandoned } else { End::Answered }
     }
 

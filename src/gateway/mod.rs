@@ -48,6 +48,7 @@ mod serve;
 mod failure;
 mod forward;
 mod forward_auth;
+mod rehearsal;
 mod returned;
 mod upstreams;
 
@@ -58,6 +59,7 @@ mod workers;
 pub use health::{CheckOutcome, Health};
 pub use listen::{BindError, Listeners, bind};
 pub use live::{ErrorReply, Live, RejectionReply, Replies, ThrottledReply, UnavailableReply};
+pub use rehearsal::{Imagined, Rehearsal, SentHead, Stage, rehearse};
 pub use run::{Drained, Gateway};
 pub(crate) use tls::names_of;
 pub use tls::{TlsError, try_certificates};

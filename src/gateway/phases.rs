@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::arrival::Arrival;
 use super::body;
-use super::decision::{self, Outcome};
+use super::decision::{self, CREDENTIAL_ENDED, Outcome};
 use super::failure::{
     BODY_TOO_LARGE, Failure, INTERNAL, NO_UPGRADE, NO_UPSTREAM, OWN_NO_UPSTREAM, UPSTREAM_FULL,
     failure_of, is_lost,
@@ -338,12 +338,13 @@ impl Phases {
         &self,
         session: &mut ServerSession,
         response: &mut ResponseHeader,
-        request: &Request,
+        request: &mut Request,
     ) -> Result<()> {
         if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
         {
             return Ok(());
         }
+        request.status = response.status.as_u16();
         if !response.headers.contains_key(header::CONTENT_LENGTH) {
             request.arrival.streams();
         }
@@ -378,8 +379,7 @@ impl Phases {
     /// Notes what became of a request that broke down. `None`: the client is gone, or was left.
     pub(super) fn note_failure(error: &Error, request: &mut Request) -> Option<Failure> {
         let Some(failure) = failure_of(error) else {
-            let reason =
-                if request.arrival.is_cut() { "credential_ended" } else { "client_closed" };
+            let reason = if request.arrival.is_cut() { CREDENTIAL_ENDED } else { "client_closed" };
             request.outcome = Outcome::new(request.outcome.decision, reason);
             return None;
         };
@@ -404,12 +404,13 @@ impl Phases {
         head: &RequestHeader,
         status: Option<StatusCode>,
         bytes: u64,
-        request: &Request,
+        request: &mut Request,
     ) {
         if status.is_none() {
             request.arrival.abandon();
         }
         self.recorder.finished(head, status, bytes, request);
+        request.is_logged = true;
     }
 }
 
@@ -430,9 +431,8 @@ pub(super) fn options_for(session: &ServerSession, request: &Request, http: &mut
 }
 
 pub(super) fn failed(live: &Live, failure: Failure) -> Response<Bytes> {
-    let Failure { status, detail, code } = failure;
-    let mut answer = (live.replies.error)(status, detail, code);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    let mut answer = (live.replies.error)(failure.status, failure.detail, failure.code);
+    if failure.status == StatusCode::SERVICE_UNAVAILABLE {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     answer

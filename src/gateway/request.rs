@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use tokio::time::Instant;
 
 use super::arrival::Arrival;
-use super::decision::Outcome;
+use super::decision::{CREDENTIAL_ENDED, Outcome};
 use super::forward_auth::Asked;
 use super::live::Live;
 use super::upstreams::{Admitted, Peer, Picked, Upstream, fingerprint};
@@ -45,9 +45,24 @@ pub(super) struct Request {
     pub(super) tried: Vec<Arc<Peer>>,
     pub(super) sent: Option<Instant>,
     pub(super) informational: u32,
+    /// The status that was passed on; 0: none yet.
+    pub(super) status: u16,
+    /// Its line is written.
+    pub(super) is_logged: bool,
     /// Its place in a trace, where traces are wanted.
     pub(super) trace: Option<Box<Trace>>,
     _in_flight: InFlight,
+}
+
+impl Drop for Request {
+    /// Of a stream that is cut its work is dropped where it stands, without a last phase.
+    fn drop(&mut self) {
+        let Some(words) = self.arrival.last_words().filter(|_| !self.is_logged) else { return };
+        self.outcome = Outcome::new(self.outcome.decision, CREDENTIAL_ENDED);
+        let record = self.record_as(&words.method, words.uri.path(), self.status);
+        let version = Some("2");
+        words.recorder.write(&record, || RequestHead { version, ..RequestHead::default() });
+    }
 }
 
 impl Request {
@@ -68,6 +83,8 @@ impl Request {
             tried: Vec::new(),
             sent: None,
             informational: 0,
+            status: 0,
+            is_logged: false,
             trace: None,
             _in_flight: in_flight,
         }
@@ -106,14 +123,24 @@ impl Request {
         head: &'a RequestHeader,
         status: Option<StatusCode>,
     ) -> RequestRecord<'a> {
+        // 0: the client went away before.
+        let status = status.map_or(0, |status| status.as_u16());
+        self.record_as(&head.method, head.uri.path(), status)
+    }
+
+    fn record_as<'a>(
+        &'a self,
+        method: &'a Method,
+        path: &'a str,
+        status: u16,
+    ) -> RequestRecord<'a> {
         let (judged, asked) = (self.judged.as_ref(), self.asked.as_ref());
         let identity = judged.and_then(Judged::identity);
         RequestRecord {
             at: self.arrival.at,
-            method: asked.map_or(&head.method, |asked| &asked.method).as_str(),
-            path: asked.map_or(head.uri.path(), Asked::path),
-            // 0: the client went away before.
-            status: status.map_or(0, |status| status.as_u16()),
+            method: asked.map_or(method, |asked| &asked.method).as_str(),
+            path: asked.map_or(path, Asked::path),
+            status,
             duration: self.arrival.since.elapsed(),
             peer: self.arrival.peer_text.as_ref().and_then(text),
             client: self.client_text.as_ref().and_then(text),

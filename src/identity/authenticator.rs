@@ -301,12 +301,12 @@ impl Authenticator {
             };
             source = Source::Database;
             let (now, CachedToken { login, owner }) = (self.clock.now(), &*found.value);
-            if let Err(rejection) = judge_row(login, &owner.user, now, self.policy.idle_timeout) {
+            if let Err(flaw) = judge_row(login, &owner.user, now, self.policy.idle_timeout) {
                 if found.source == Source::Any {
                     // Only the database refuses: the account may be active again by now.
                     continue;
                 }
-                return Err(rejection.into());
+                return Err(Rejection::from(flaw).into());
             }
             let record = self.records.remember(owner);
             let ties = Ties {
@@ -441,7 +441,7 @@ impl Authenticator {
         Ok(Some(Found { value: Arc::new(value), source: Source::Database }))
     }
 
-    async fn imported_may_exist(&self) -> Result<bool, Away> {
+    pub(super) async fn imported_may_exist(&self) -> Result<bool, Away> {
         let ask = async { self.outage.note(Box::pin(self.store.has_imported_tokens()).await) };
         self.imported.may_exist(self.clock.now(), ask).await
     }

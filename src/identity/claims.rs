@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::model::Timestamp;
 
+use super::flaw::JwtFlaw;
 use super::keys::{Dialect, Issuer};
 use super::rejection::JwtFault;
 
@@ -55,14 +56,14 @@ impl Claims {
 
     /// Times, issuer, audience, then the claims that must be there. Not the type: what is
     /// wanted differs, and a blacklist is looked at before it.
-    pub(super) fn check(&self, issuer: &Issuer, now: Timestamp) -> Result<(), JwtFault> {
+    pub(super) fn check(&self, issuer: &Issuer, now: Timestamp) -> Result<(), JwtFlaw> {
         self.check_times(issuer, now)?;
         self.check_names(issuer)?;
         if self.get("exp").is_none() {
-            return Err(JwtFault::NoExpiry);
+            return Err(JwtFlaw::NoExpiry);
         }
         if issuer.dialect == Dialect::SimpleJwt && self.get(&issuer.id_claim).is_none() {
-            return Err(JwtFault::NoId);
+            return Err(JwtFlaw::NoId);
         }
         Ok(())
     }
@@ -78,29 +79,29 @@ impl Claims {
         }
     }
 
-    fn check_times(&self, issuer: &Issuer, now: Timestamp) -> Result<(), JwtFault> {
+    fn check_times(&self, issuer: &Issuer, now: Timestamp) -> Result<(), JwtFlaw> {
         for name in ["iat", "nbf"] {
             if let Some(value) = self.get(name) {
-                let seconds = seconds(value).ok_or(JwtFault::Invalid)?;
+                let seconds = seconds(value).ok_or(JwtFlaw::BadClaim(name))?;
                 if seconds > now.seconds().saturating_add(issuer.leeway.max(LEEWAY_SECONDS)) {
-                    return Err(JwtFault::Invalid);
+                    return Err(JwtFlaw::NotYet(name));
                 }
             }
         }
         if let Some(value) = self.get("exp") {
-            let seconds = seconds(value).ok_or(JwtFault::Invalid)?;
+            let seconds = seconds(value).ok_or(JwtFlaw::BadClaim("exp"))?;
             if seconds.saturating_add(issuer.leeway) <= now.seconds() {
-                return Err(JwtFault::Expired);
+                return Err(JwtFlaw::Expired);
             }
         }
         Ok(())
     }
 
-    fn check_names(&self, issuer: &Issuer) -> Result<(), JwtFault> {
+    fn check_names(&self, issuer: &Issuer) -> Result<(), JwtFlaw> {
         if let Some(name) = &issuer.name
             && self.text("iss") != Some(name)
         {
-            return Err(JwtFault::Invalid);
+            return Err(JwtFlaw::OtherIssuer);
         }
         let among =
             |one: &Value| one.as_str().is_some_and(|one| issuer.audience.iter().any(|a| a == one));
@@ -112,10 +113,17 @@ impl Claims {
                 Some(one) => among(one),
                 None => false,
             };
-        let texts = ["sub", issuer.id_claim.as_str()]
-            .iter()
-            .all(|name| self.get(name).is_none_or(Value::is_string));
-        if meant_for_us && texts { Ok(()) } else { Err(JwtFault::Invalid) }
+        if !meant_for_us {
+            return Err(JwtFlaw::OtherAudience);
+        }
+        let is_text = |name: &str| self.get(name).is_none_or(Value::is_string);
+        if !is_text("sub") {
+            return Err(JwtFlaw::BadClaim("sub"));
+        }
+        if !is_text(&issuer.id_claim) {
+            return Err(JwtFlaw::BadClaim("jti"));
+        }
+        Ok(())
     }
 }
 
@@ -180,7 +188,7 @@ mod tests {
     }
 
     fn check(value: &Value) -> Result<(), JwtFault> {
-        claims(value).check(&issuer(None, &[], Dialect::SimpleJwt), NOW)
+        Ok(claims(value).check(&issuer(None, &[], Dialect::SimpleJwt), NOW)?)
     }
 
     #[test]
@@ -246,7 +254,7 @@ mod tests {
         let check = |iss: Value, aud: Value| {
             let claims = claims(&json!({"exp": 2000, "iss": iss, "aud": aud}));
             assert_eq!(claims.check(&issuer(None, &[], Dialect::Open), NOW), Ok(()));
-            claims.check(&strict, NOW)
+            Ok::<_, JwtFault>(claims.check(&strict, NOW)?)
         };
         assert_eq!(check(json!("me"), json!("a")), Ok(()));
         assert_eq!(check(json!("me"), json!(["x", "b"])), Ok(()));
@@ -263,7 +271,7 @@ mod tests {
             assert_eq!(check(iss.clone(), aud.clone()), Err(JwtFault::Invalid), "{iss} {aud}");
         }
         let bare = claims(&json!({"exp": 2000}));
-        assert_eq!(bare.check(&strict, NOW), Err(JwtFault::Invalid));
+        assert_eq!(bare.check(&strict, NOW), Err(JwtFlaw::OtherIssuer));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::model::{CutReason, Login, LoginKind, Timestamp, User};
 
+use super::flaw::RowFlaw;
 use super::proved::CredentialKind;
 use super::records::Record;
 use super::rejection::{BasicFault, JwtFault, Rejection};
@@ -54,18 +55,21 @@ pub(super) fn judge_row(
     user: &User,
     now: Timestamp,
     idle: Option<Duration>,
-) -> Result<(), Rejection> {
-    let over = login.kind != LoginKind::Opaque
-        || login.expires.is_some_and(|expires| expires <= now)
-        || idle.is_some_and(|idle| now.since(login.last_used) >= idle);
-    if over {
-        return Err(Rejection::UnknownToken);
+) -> Result<(), RowFlaw> {
+    if login.kind != LoginKind::Opaque {
+        return Err(RowFlaw::Kind);
+    }
+    if login.expires.is_some_and(|expires| expires <= now) {
+        return Err(RowFlaw::Expired);
+    }
+    if idle.is_some_and(|idle| now.since(login.last_used) >= idle) {
+        return Err(RowFlaw::Idle);
     }
     if !user.is_active {
-        return Err(Rejection::InactiveOwner);
+        return Err(RowFlaw::Inactive);
     }
     if login.generation < user.generation {
-        return Err(Rejection::UnknownToken);
+        return Err(RowFlaw::Generation);
     }
     Ok(())
 }
@@ -174,7 +178,9 @@ mod tests {
         let at = Timestamp::from_seconds;
         let idle = Some(Duration::from_secs(100));
         let unknown = Err(Rejection::UnknownToken);
-        let judge = |now, row: &OpaqueRow| judge_row(&row.login, &row.user, at(now), idle);
+        let judge = |now, row: &OpaqueRow| {
+            judge_row(&row.login, &row.user, at(now), idle).map_err(Rejection::from)
+        };
         assert_eq!(judge(1099, &row(|_| ())), Ok(()));
         assert_eq!(judge(1100, &row(|_| ())), unknown);
         let unused = row(|_| ());
@@ -188,7 +194,7 @@ mod tests {
     #[test]
     fn an_inactive_owner_is_named_before_the_cut_that_it_brought() {
         let row = row(|row| (row.user.is_active, row.user.generation) = (false, 2));
-        assert_eq!(judge_row(&row.login, &row.user, NOW, None), Err(Rejection::InactiveOwner));
+        assert_eq!(judge_row(&row.login, &row.user, NOW, None), Err(RowFlaw::Inactive));
     }
 
     #[test]

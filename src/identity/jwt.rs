@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::model::{LoginId, Timestamp, UserId};
 
 use super::claims::Claims;
+use super::flaw::JwtFlaw;
 use super::keys::{Issuer, KeyLife, Keys, Users, VerifyingKey};
 use super::rejection::{JwtFault, Rejection};
 use super::ties::{Issued, Ties};
@@ -66,26 +67,33 @@ pub(super) enum Claimant {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn check(keys: &Keys, token: &str, now: Timestamp) -> Result<Genuine, JwtFault> {
-    let unread = Unread::parse(token).ok_or(JwtFault::Invalid)?;
+    Ok(examine(keys, token, now)?)
+}
+
+/// The same, for somebody who may know exactly what is wrong.
+pub(super) fn examine(keys: &Keys, token: &str, now: Timestamp) -> Result<Genuine, JwtFlaw> {
+    let unread = Unread::parse(token).ok_or(JwtFlaw::Malformed)?;
     let ring = keys.ring();
     // A MAC takes less time than reading the claims does; a signature takes far more.
     let by_mac = ring.only(unread.algorithm, unread.kid.as_deref()).filter(|key| key.is_mac());
     if by_mac.is_some_and(|key| !is_signed_by(key, &unread)) {
-        return Err(JwtFault::Invalid);
+        return Err(JwtFlaw::Signature);
     }
-    let Token { parts, claims } = unread.read().ok_or(JwtFault::Invalid)?;
+    let Token { parts, claims } = unread.read().ok_or(JwtFlaw::Malformed)?;
     let key = ring
         .find(parts.algorithm, parts.kid.as_deref(), claims.text("iss"))
-        .ok_or(JwtFault::Invalid)?;
+        .ok_or(JwtFlaw::NoKey)?;
     let checked = claims.check(&key.issuer, now);
-    if checked == Err(JwtFault::Invalid) {
-        return Err(JwtFault::Invalid);
+    if let Err(flaw) = checked
+        && JwtFault::from(flaw) == JwtFault::Invalid
+    {
+        return Err(flaw);
     }
     if by_mac.is_none() && !is_signed_by(key, &parts) {
-        return Err(JwtFault::Invalid);
+        return Err(JwtFlaw::Signature);
     }
     checked?;
-    let expires = claims.seconds("exp").ok_or(JwtFault::NoExpiry)?;
+    let expires = claims.seconds("exp").ok_or(JwtFlaw::NoExpiry)?;
     let expires = expires.saturating_add(key.issuer.leeway);
     Ok(Genuine {
         issuer: Arc::clone(&key.issuer),

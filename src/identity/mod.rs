@@ -16,6 +16,8 @@ mod weight;
 mod authenticator;
 mod basic;
 mod entry;
+mod examination;
+mod flaw;
 mod flight;
 mod genuine;
 mod identities;
@@ -52,6 +54,8 @@ pub use basic::{
 };
 pub use credential::{Credential, JwtWords, claimed};
 pub use digest::token_digest;
+pub use examination::Examination;
+pub use flaw::{Flaw, JwtFlaw, RowFlaw};
 pub use issuer::{JwtIssuer, RefreshClaims, TokenPair};
 pub use keys::{
     KEY_SET_AGE, KEYS_READ_EVERY, KeyError, Keys, PUBLISHED_FOR, new_signing_key, retires_for,

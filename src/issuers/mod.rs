@@ -61,13 +61,27 @@ impl IssuerKeys {
         while issuers.join_next().await.is_some() {}
     }
 
+    /// Fetches each set once; the issuers that could not be asked, and why.
+    pub async fn fetch_once(&self) -> Vec<(String, String)> {
+        let mut unfetched = Vec::new();
+        for (number, name, url) in self.keys.remote_issuers() {
+            if let Err(error) = self.fetch(number, url).await {
+                unfetched.push((name.to_owned(), error.to_string()));
+            }
+            self.keys.fetch_ended(number);
+        }
+        unfetched
+    }
+
+    async fn fetch(&self, number: usize, url: &str) -> Result<(), FetchError> {
+        let set = self.fetcher.get(url).await?;
+        self.keys.learn(number, &set).map_err(|error| FetchError::Set(error.to_string()))
+    }
+
     async fn keep(&self, number: usize, name: &str, url: &str) {
         let mut fetched: Option<Instant> = None;
         loop {
-            let outcome = self.fetcher.get(url).await.and_then(|set| {
-                self.keys.learn(number, &set).map_err(|error| FetchError::Set(error.to_string()))
-            });
-            let next = match outcome {
+            let next = match self.fetch(number, url).await {
                 Ok(()) => {
                     if fetched.is_none() {
                         tracing::info!(issuer = name, "the issuer's key set was fetched");

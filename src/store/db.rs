@@ -37,7 +37,16 @@ pub(super) enum Db {
     Postgres {
         pool: PgPool,
         sharing: Sharing,
+        access: Access,
     },
+}
+
+/// What may be done with a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Whole,
+    /// The database itself refuses whatever would write.
+    ReadOnly,
 }
 
 /// Whose the server's side of a PostgreSQL connection is.
@@ -132,7 +141,7 @@ impl Db {
                 file.check()?;
                 Tx::Sqlite(read.begin().await?)
             }
-            Self::Postgres { pool, sharing } => {
+            Self::Postgres { pool, sharing, .. } => {
                 let begin = match sharing {
                     Sharing::Own => "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
                     Sharing::PerTransaction => POOLED_READ,
@@ -150,7 +159,8 @@ impl Db {
                 file.check()?;
                 Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?)
             }
-            Self::Postgres { pool, sharing } => {
+            Self::Postgres { access: Access::ReadOnly, .. } => return self.snapshot().await,
+            Self::Postgres { pool, sharing, .. } => {
                 let begin = match sharing {
                     Sharing::Own => "BEGIN ISOLATION LEVEL READ COMMITTED",
                     Sharing::PerTransaction => POOLED_WRITE,

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::db::{Db, Sharing};
+use super::db::{Access, Db, Sharing};
 use super::errors::{Result, StoreError};
 use super::query::sql;
 use super::{migrations, postgres, sqlite};
@@ -39,11 +39,27 @@ impl Store {
     /// # Errors
     /// The URL is no good, or the SQLite file cannot be opened.
     pub async fn open(options: &DatabaseOptions) -> Result<Self> {
+        Self::open_for(options, Access::Whole).await
+    }
+
+    /// The same, to look at what a gateway has: nothing is made, and the database itself refuses
+    /// whatever would write.
+    ///
+    /// # Errors
+    /// The URL is no good, or there is no such SQLite file.
+    pub async fn open_read_only(options: &DatabaseOptions) -> Result<Self> {
+        Self::open_for(options, Access::ReadOnly).await
+    }
+
+    async fn open_for(options: &DatabaseOptions, access: Access) -> Result<Self> {
         let db = if is_sqlite(&options.url) {
-            sqlite::open(&options.url).await?
+            match access {
+                Access::Whole => sqlite::open(&options.url).await?,
+                Access::ReadOnly => sqlite::open_read_only(&options.url)?,
+            }
         } else if is_postgres(&options.url) {
             let sharing = if options.pooler { Sharing::PerTransaction } else { Sharing::Own };
-            postgres::open(&options.url, sharing)?
+            postgres::open(&options.url, sharing, access)?
         } else {
             let text = "the URL of the database begins neither with sqlite: nor with postgres://";
             return Err(StoreError::misconfigured(text));

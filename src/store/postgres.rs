@@ -10,7 +10,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
-use super::db::{Db, Sharing};
+use super::db::{Access, Db, Sharing};
 use super::errors::{Result, StoreError};
 
 /// Of one gateway, for calls. Listening takes one more.
@@ -28,7 +28,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const OLDEST_VERSION: i64 = 130_000;
 
 /// Prepares the pool; the first call connects, so that a server may come later than we do.
-pub(super) fn open(url: &str, sharing: Sharing) -> Result<Db> {
+pub(super) fn open(url: &str, sharing: Sharing, access: Access) -> Result<Db> {
     let options = match sharing {
         Sharing::Own => parse(url)?.options([
             ("statement_timeout", "1500ms"),
@@ -53,7 +53,7 @@ pub(super) fn open(url: &str, sharing: Sharing) -> Result<Db> {
             })
         })
         .connect_lazy_with(options);
-    Ok(Db::Postgres { pool, sharing })
+    Ok(Db::Postgres { pool, sharing, access })
 }
 
 /// A connection of its own for the migrations: their lock belongs to it, and if they fail,

@@ -44,6 +44,17 @@ pub(super) async fn open(url: &str) -> Result<Db> {
     connect(&options, None).await
 }
 
+/// Opens a file that is there, to read only: nothing is made, and SQLite itself refuses writes.
+pub(super) fn open_read_only(url: &str) -> Result<Db> {
+    let options = parse(url, Durability::Full)?.read_only(true);
+    let file = OpenedFile::note(options.get_filename());
+    let file = file.map_err(|error| StoreError::Refused(sqlx::Error::Io(error)))?;
+    let (read, write) = (pool(READERS), pool(1));
+    let write = write.connect_lazy_with(options.clone());
+    let read = read.connect_lazy_with(options);
+    Ok(Db::Sqlite { read, write, file: Arc::new(file), folder: None })
+}
+
 /// An empty database that ends with its last handle.
 pub(super) async fn open_temporary() -> Result<(Db, String)> {
     let folder = TemporaryFolder::create().map_err(sqlx::Error::Io)?;
@@ -152,6 +163,26 @@ mod tests {
             assert!(matches!(name(url), Err(StoreError::Refused(_))), "{url}");
         }
     }
+
+    #[tokio::test]
+    async fn a_file_that_is_opened_to_read_is_neither_made_nor_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("portcullis.db").display());
+        assert!(matches!(open_read_only(&url), Err(StoreError::Refused(_))));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let Db::Sqlite { write, .. } = open(&url).await.unwrap() else {
+            panic!("another database")
+        };
+        sqlx::query("CREATE TABLE seen (x)").execute(&write).await.unwrap();
+        let Db::Sqlite { read, write, .. } = open_read_only(&url).unwrap() else {
+            panic!("another database")
+        };
+        for pool in [&read, &write] {
+            sqlx::query("SELECT x FROM seen").fetch_all(pool).await.unwrap();
+            assert!(sqlx::query("INSERT INTO seen VALUES (1)").execute(pool).await.is_err());
+        }
+    }
+
     #[tokio::test]
     async fn a_commit_is_on_the_disk_before_it_is_answered() {
         let folder = TemporaryFolder::create().unwrap();

@@ -75,4 +75,6 @@ mod store;
 mod import;
 
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod user_command;

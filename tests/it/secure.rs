@@ -154,10 +154,33 @@ impl H2 {
         .expect("an answer in time")
     }
 
+    /// Asks for what does not end.
+    pub(crate) async fn listen(&self, request: Request<()>) -> Pieces {
+        let answer = timeout(PATIENCE, async {
+            let mut sender = self.sender.clone().ready().await?;
+            sender.send_request(request, true)?.0.await
+        });
+        Pieces(answer.await.expect("an answer in time").unwrap().into_body())
+    }
+
     /// Opens a request and leaves it open.
     pub(crate) async fn open(&self, request: Request<()>) -> h2::SendStream<Bytes> {
         let mut sender = self.sender.clone().ready().await.unwrap();
         sender.send_request(request, false).unwrap().1
+    }
+}
+
+/// A body, piece by piece.
+pub(crate) struct Pieces(h2::RecvStream);
+
+impl Pieces {
+    /// The next piece; `None` at a proper end.
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, h2::Error>> {
+        let piece = timeout(PATIENCE, self.0.data()).await.expect("a piece in time")?;
+        if let Ok(piece) = &piece {
+            self.0.flow_control().release_capacity(piece.len()).unwrap();
+        }
+        Some(piece)
     }
 }
 

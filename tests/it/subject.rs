@@ -130,6 +130,11 @@ impl Subject {
 
     /// The first line of the request log that has all of these texts in it.
     pub(crate) async fn logged(&self, wanted: &[&str]) -> String {
+        self.logged_within(Duration::from_secs(10), wanted).await
+    }
+
+    /// The same for what takes longer.
+    pub(crate) async fn logged_within(&self, limit: Duration, wanted: &[&str]) -> String {
         let found = async {
             loop {
                 let text = self.log();
@@ -140,7 +145,7 @@ impl Subject {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), found).await.expect("a line in the log")
+        tokio::time::timeout(limit, found).await.expect("a line in the log")
     }
 
     pub(crate) async fn metrics(&self) -> String {
@@ -163,6 +168,12 @@ impl Subject {
     /// Ends it, gracefully.
     pub(crate) async fn stop(self) {
         self.running.stop().await.unwrap();
+    }
+
+    /// The same; what is left of it.
+    pub(crate) async fn stop_and_keep(self) -> TempDir {
+        self.running.stop().await.unwrap();
+        self.folder
     }
 
     /// The text of the next mail.

@@ -87,7 +87,7 @@ impl Direct {
                 answer_with(&mut client, failed(&request.live, failure), After::Close, &request)
                     .await;
         }
-        self.phases.record(client.head(), client.status(), client.body_bytes(), &request);
+        self.phases.record(client.head(), client.status(), client.body_bytes(), &mut request);
         if outcome.is_ok() && client.keeps() { Served::Kept } else { Served::Closed }
     }
 

@@ -28,6 +28,7 @@ use super::authenticator::Authenticator;
 use super::credential::Credential;
 use super::digest::token_digest;
 use super::entry::{Entry, Standing};
+use super::examination::Examination;
 use super::flight::Flights;
 use super::opaque::OpaqueForm;
 use super::outage::Away;
@@ -186,6 +187,20 @@ impl BasicAuthenticator {
                 Box::pin(self.find_out(credential, digest, None, address)).await
             }
         }
+    }
+
+    /// What can be told of the token in the password's place, if one stands there.
+    ///
+    /// # Errors
+    /// It is malformed, or the database is away.
+    pub async fn examine(
+        &self,
+        credential: BasicCredential<'_>,
+    ) -> Result<Option<Examination>, BasicError> {
+        let spoken = Spoken::parse(credential)?;
+        let Some((token, _)) = self.token_in(&spoken) else { return Ok(None) };
+        let examined = self.authenticator.examine(token).await;
+        examined.map(Some).map_err(|_| BasicError::Unavailable)
     }
 
     /// Confirms an entry; with the database away it stays good, for nothing that ended is

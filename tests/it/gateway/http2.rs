@@ -17,7 +17,7 @@ fn with_tls(settings: &mut Settings) {
 }
 
 /// Plain, with HTTP/2 for clients that know.
-fn with_h2c(settings: &mut Settings) {
+pub(super) fn with_h2c(settings: &mut Settings) {
     settings.server.listen = Vec::new();
     settings.server.listeners = vec![Listener {
         address: "127.0.0.1:0".parse().unwrap(),

@@ -2,8 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use portcullis::config::Settings;
+
+use super::http2::with_h2c;
 use super::{Gateway, get, post};
 use crate::raw::{Act, App, Client};
+use crate::secure::H2;
+use crate::subject::{Ask, Subject};
 
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -129,4 +134,97 @@ async fn a_websocket_ends_when_its_token_runs_out() {
     assert!(client.is_closed().await);
     // Times in tokens are whole seconds.
     assert!(since.elapsed() < Duration::from_secs(2) + BOUND, "{:?}", since.elapsed());
+}
+
+/// A gateway that keeps its log, in front of answers that never end.
+async fn logging(change: impl FnOnce(&mut Settings)) -> (Subject, App) {
+    let app = endless().await;
+    let address = app.address.to_string();
+    let subject = Subject::with(|settings| {
+        settings.upstreams[0].servers = vec![address];
+        change(settings);
+    })
+    .await;
+    subject.register("ada").await;
+    (subject, app)
+}
+
+/// What the log says of a stream that was ended.
+async fn told(subject: &Subject) -> serde_json::Value {
+    let line = subject.logged(&["\"url.path\":\"/events\""]).await;
+    assert_eq!(subject.log().matches("\"url.path\":\"/events\"").count(), 1, "once");
+    let mut told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let fields = told.as_object_mut().unwrap();
+    for varying in ["@timestamp", "http.request.id", "event.duration"] {
+        assert!(fields.remove(varying).is_some(), "{varying}");
+    }
+    told
+}
+
+fn expected() -> serde_json::Value {
+    serde_json::json!({
+        "http.request.method": "GET", "http.response.status_code": 200, "url.path": "/events",
+        "source.ip": "127.0.0.1", "client.ip": "127.0.0.1", "user.id": "1", "user.name": "ada",
+        "portcullis.route": "/", "portcullis.decision": "allow",
+        "portcullis.reason": "credential_ended", "portcullis.credential": "opaque",
+        "portcullis.tier": "db", "portcullis.upstream": "app",
+    })
+}
+
+async fn log_out_opaque(subject: &Subject, token: &str) {
+    let logout = Ask::new(http::Method::POST, "/auth/token/logout/").bearer(token);
+    assert_eq!(subject.ask(logout).await.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_was_ended_leaves_a_line_in_the_log() {
+    let (subject, _app) = logging(|_| {}).await;
+    let token = subject.opaque("ada").await;
+    let mut client = Client::connect(subject.address).await;
+    client.send(get("/events?secret=1", &format!("Authorization: Bearer {token}\r\n"))).await;
+    assert_eq!(client.head().await.status, 200);
+    log_out_opaque(&subject, &token).await;
+    assert_eq!(told(&subject).await, expected());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http2_only_the_stream_of_an_ended_login_ends_and_is_told_of() {
+    let (subject, _app) = logging(with_h2c).await;
+    let (token, other) = (subject.opaque("ada").await, subject.opaque("ada").await);
+    let client = H2::plain(subject.address).await;
+    let get = |path: &str, token: &str| {
+        http::Request::get(format!("http://localhost{path}"))
+            .header("authorization", format!("Bearer {token}"))
+            .body(())
+            .unwrap()
+    };
+    let mut ended = client.listen(get("/events?secret=1", &token)).await;
+    let mut kept = client.listen(get("/others", &other)).await;
+    for stream in [&mut ended, &mut kept] {
+        assert_eq!(stream.next().await.unwrap().unwrap(), "data: 1");
+    }
+    log_out_opaque(&subject, &token).await;
+    let since = Instant::now();
+    let end = ended.next().await.expect("no end as if all had been said").unwrap_err();
+    assert_eq!(end.reason(), Some(h2::Reason::CANCEL));
+    assert!(since.elapsed() < BOUND, "{:?}", since.elapsed());
+    assert_eq!(told(&subject).await, expected());
+    let waiting = tokio::time::timeout(Duration::from_millis(600), kept.next()).await;
+    assert!(waiting.is_err(), "the other is looked at as well, and goes on: {waiting:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http2_a_long_upload_ends_with_its_login() {
+    let (subject, _app) = logging(with_h2c).await;
+    let token = subject.opaque("ada").await;
+    let client = H2::plain(subject.address).await;
+    let request = http::Request::put("http://localhost/events")
+        .header("authorization", format!("Bearer {token}"))
+        .body(())
+        .unwrap();
+    let _upload = client.open(request).await;
+    log_out_opaque(&subject, &token).await;
+    // After ten seconds it counts as a stream.
+    let line = subject.logged_within(Duration::from_secs(20), &["credential_ended"]).await;
+    assert!(line.contains("\"http.request.method\":\"PUT\""), "{line}");
 }

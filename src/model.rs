@@ -3,6 +3,7 @@
 //! Plain data without behaviour of its own. It must not know where the data is
 //! kept, how it travels, or who is allowed to do what with it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -239,4 +240,121 @@ pub struct Site {
     pub scheme: String,
     /// Host and port, checked against `server.allowed_hosts`.
     pub host: String,
+}
+
+/// Something that was done to an account or a key, or was tried: what the audit log tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deed {
+    /// When it was done.
+    pub at: Timestamp,
+    /// What was done, in one word of a closed list: `identity.login`, `user.delete`, …
+    pub action: Cow<'static, str>,
+    /// Why it failed, likewise; `None` if it did not.
+    pub failure: Option<Cow<'static, str>>,
+    /// How it was done: `opaque`, `jwt`, `basic`, `link`, …
+    pub means: Option<Cow<'static, str>>,
+    /// Who did it, or tried to.
+    pub actor: Actor,
+    /// Whose account it was done to.
+    pub target: Option<Target>,
+    /// The signing key that it was done to.
+    pub key: Option<String>,
+    /// How many it was done to, where they are not told one by one.
+    pub count: Option<u64>,
+    /// The client's address.
+    pub client: Option<String>,
+    /// The request's id.
+    pub request_id: Option<String>,
+}
+
+/// Who did something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// A user who was proved, or who was named by a login.
+    User(Person),
+    /// Somebody who needed no credential, or had no good one.
+    Anonymous,
+    /// An operator at a shell, as the system knows them.
+    Shell(Option<Person>),
+}
+
+/// Somebody who did something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// A user's number, `issuer:sub`, or at a shell `uid:` and a number.
+    pub id: String,
+    /// The name, where that is at hand.
+    pub name: Option<String>,
+}
+
+/// An account that something was done to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its number.
+    pub id: UserId,
+    /// Its username, where that is at hand.
+    pub name: Option<String>,
+}
+
+impl Deed {
+    /// Done by nobody in particular, to nobody yet.
+    #[must_use]
+    pub const fn new(action: &'static str, at: Timestamp) -> Self {
+        Self {
+            at,
+            action: Cow::Borrowed(action),
+            failure: None,
+            means: None,
+            actor: Actor::Anonymous,
+            target: None,
+            key: None,
+            count: None,
+            client: None,
+            request_id: None,
+        }
+    }
+
+    /// It failed, for this reason.
+    #[must_use]
+    pub fn failed(mut self, reason: &'static str) -> Self {
+        self.failure = Some(Cow::Borrowed(reason));
+        self
+    }
+
+    /// It is done in this way.
+    #[must_use]
+    pub fn by(mut self, means: &'static str) -> Self {
+        self.means = Some(Cow::Borrowed(means));
+        self
+    }
+
+    /// It is done to this account.
+    #[must_use]
+    pub fn to(mut self, user: &User) -> Self {
+        self.target = Some(Target { id: user.id, name: Some(user.username.clone()) });
+        self
+    }
+
+    /// It is done to an account of which only the number is at hand.
+    #[must_use]
+    pub fn about(mut self, user: UserId) -> Self {
+        self.target = Some(Target { id: user, name: None });
+        self
+    }
+
+    /// This user does it, whoever was proved to be asking; `None`: nobody knows who.
+    #[must_use]
+    pub fn done_by(mut self, user: Option<&User>) -> Self {
+        self.actor = user.map_or(Actor::Anonymous, |user| {
+            Actor::User(Person { id: user.id.to_string(), name: Some(user.username.clone()) })
+        });
+        self
+    }
+
+    /// It is done to this key.
+    #[must_use]
+    pub fn to_key(mut self, kid: &str) -> Self {
+        self.key = Some(kid.to_owned());
+        self
+    }
 }

@@ -6,7 +6,6 @@
 use crate::model::MailPurpose;
 use crate::store::NewMail;
 
-use super::audit::Deed;
 use super::recovery::LinkError;
 use super::site::Origin;
 use super::{Accounts, Trouble};
@@ -60,13 +59,14 @@ impl Accounts {
         });
         let verified = Some(user.email.as_str()).filter(|email| !email.is_empty());
         let now = self.parts.clock.now();
-        let activated = self.parts.store.activate(user.id, verified, mail, now).await;
+        let deed = self.deed("user.activate").by("link").to(&user);
+        let activated = self.noting(&deed).activate(user.id, verified, mail, now).await;
         let (_, entries) = activated.map_err(Trouble::from)?.ok_or(LinkError::Token)?;
         self.announce(&entries);
         if tell {
             self.parts.bell.ring();
         }
-        self.audit(&Deed::new("user.activate").by("link").to(Some(&user)));
+        self.noted_with(&entries, deed);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What the use cases leave in the audit log.
+//! What the use cases leave in the audit log, in its lines and in its table.
 //!
 //! Who asks, and from where, is the same for everything that one request does, so the API says
 //! it once, around its handler, and no use case has to hand it on. Work that nobody asked for
@@ -7,8 +7,8 @@
 use std::net::IpAddr;
 
 use crate::identity::Identity;
-use crate::model::{User, UserId};
-use crate::telemetry::{Actor, AuditRecord, Person};
+use crate::model::{Actor, Deed, LogEntry, Person};
+use crate::store::Store;
 
 use super::Accounts;
 
@@ -44,75 +44,52 @@ impl Asker {
     }
 }
 
-/// What was done, before it is known who asked.
-#[derive(Debug, Clone)]
-pub(super) struct Deed<'a> {
-    action: &'static str,
-    failure: Option<&'static str>,
-    means: Option<&'static str>,
-    target: Option<(UserId, Option<&'a str>)>,
-    address: Option<IpAddr>,
-}
-
-impl<'a> Deed<'a> {
-    pub(super) const fn new(action: &'static str) -> Self {
-        Self { action, failure: None, means: None, target: None, address: None }
-    }
-
-    pub(super) const fn failed(mut self, reason: &'static str) -> Self {
-        self.failure = Some(reason);
-        self
-    }
-
-    pub(super) const fn by(mut self, means: &'static str) -> Self {
-        self.means = Some(means);
-        self
-    }
-
-    pub(super) fn to(mut self, user: Option<&'a User>) -> Self {
-        self.target = user.map(|user| (user.id, Some(user.username.as_str())));
-        self
-    }
-
-    /// To an account of which only the number is at hand.
-    pub(super) const fn about(mut self, user: UserId) -> Self {
-        self.target = Some((user, None));
-        self
-    }
-
-    /// Where nobody was said to ask: a password that the gate had to check.
-    pub(super) const fn from(mut self, address: Option<IpAddr>) -> Self {
-        self.address = address;
-        self
-    }
-}
-
 impl Accounts {
-    /// Writes a deed into the audit log.
-    pub(super) fn audit(&self, deed: &Deed<'_>) {
+    /// A deed of whoever asks, done now.
+    pub(super) fn deed(&self, action: &'static str) -> Deed {
         let asker = ASKER.try_with(Clone::clone).unwrap_or_default();
-        let (id, name) = deed.target.map(|(id, name)| (id.to_string(), name)).unzip();
-        let target = id.as_deref().map(|id| Person { id, name: name.flatten() });
-        let proved = asker.user.as_ref().map(|(id, name)| Person { id, name: Some(name) });
-        // Whoever logs in is not known yet but by the name; that is also who is done to.
-        let is_login = deed.action == "identity.login";
-        let (actor, target) = if is_login { (target, None) } else { (proved, target) };
-        let client = asker.address.or(deed.address).map(|ip| ip.to_canonical().to_string());
-        self.parts.audit.write(&AuditRecord {
-            at: self.parts.clock.now(),
-            action: deed.action,
-            failure: deed.failure,
-            means: deed.means,
-            actor: actor.map_or(Actor::Anonymous, Actor::User),
-            target,
-            key: None,
-            client: client.as_deref(),
-            request_id: Some(asker.request_id.as_str()).filter(|id| !id.is_empty()),
-        });
+        let actor = match asker.user {
+            Some((id, name)) => Actor::User(Person { id, name: Some(name) }),
+            None => Actor::Anonymous,
+        };
+        Deed {
+            actor,
+            client: asker.address.map(text),
+            request_id: Some(asker.request_id).filter(|id| !id.is_empty()),
+            ..Deed::new(action, self.parts.clock.now())
+        }
     }
 
-    /// The same about the asker's own account.
-    pub(super) fn audit_own(&self, action: &'static str) {
-        self.audit(&Deed::new(action));
+    /// The same where perhaps nobody was said to ask: a password that the gate had to check.
+    pub(super) fn deed_from(&self, action: &'static str, address: Option<IpAddr>) -> Deed {
+        let deed = self.deed(action);
+        Deed { client: deed.client.or_else(|| address.map(text)), ..deed }
     }
+
+    /// The store, to do this by: whatever it changes by the next call, it writes this down with
+    /// it. What was done is then told by [`Self::noted`].
+    pub(super) fn noting(&self, deed: &Deed) -> Store {
+        self.parts.store.noting(std::slice::from_ref(deed))
+    }
+
+    /// Tells of a deed that a transaction wrote down.
+    pub(super) fn noted(&self, deed: &Deed) {
+        self.parts.audit.write(deed);
+    }
+
+    /// Tells of a deed that a transaction wrote down if it changed anything.
+    pub(super) fn noted_with(&self, entries: &[LogEntry], deed: Deed) {
+        if entries.is_empty() { self.audit(deed) } else { self.noted(&deed) }
+    }
+
+    /// Tells of a deed that changed nothing: a refusal, a password that was only checked.
+    pub(super) fn audit(&self, deed: Deed) {
+        self.noted(&deed);
+        self.parts.audit_table.push(deed);
+    }
+}
+
+/// An address as it is told.
+fn text(address: IpAddr) -> String {
+    address.to_canonical().to_string()
 }

@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use crate::identity::{PasswordError, PasswordProver};
 use crate::model::User;
 
-use super::audit::Deed;
 use super::login::{LoginError, Proved};
 use super::strength::trim;
 use super::{Accounts, Trouble};
@@ -31,8 +30,8 @@ impl PasswordProver for Accounts {
         }
         let password = if self.settings().accounts.trim_passwords { trimmed } else { password };
         let Proved { user, .. } = self.prove_password(name, password, address, "basic").await?;
-        let deed = Deed::new("identity.login").by("basic").from(address);
-        self.audit(&deed.to(Some(&user)));
+        let deed = self.deed_from("identity.login", address).by("basic");
+        self.audit(deed.done_by(Some(&user)));
         Ok(user)
     }
 }

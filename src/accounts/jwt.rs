@@ -9,10 +9,9 @@ use std::time::Duration;
 use crate::identity::{
     IdentifyError, JwtFault, REUSE_GRACE, RefreshClaims, Rejection, TokenPair, TokenToEnd,
 };
-use crate::model::{Login, LoginId, LoginKind, Timestamp, User};
+use crate::model::{Deed, Login, LoginId, LoginKind, Timestamp, User};
 use crate::store::{RefreshOutcome, RefreshUse};
 
-use super::audit::Deed;
 use super::login::{LoginError, Proved, random_bytes};
 use super::{Accounts, Trouble};
 
@@ -60,9 +59,9 @@ impl Accounts {
     ) -> Result<TokenPair, LoginError> {
         let proved = self.prove_password(name, password, address, "jwt").await?;
         let Proved { user, at } = self.past_the_last_cut(proved).await?;
-        let login = self.store_jwt_login(&user).await?;
+        let deed = self.deed_from("identity.login", address).by("jwt").done_by(Some(&user));
+        let login = self.store_jwt_login(&user, deed).await?;
         self.parts.authenticator.met(&user, at);
-        self.audit(&Deed::new("identity.login").by("jwt").to(Some(&user)));
         Ok(self.parts.issuer.pair(&user, login, at))
     }
 
@@ -104,16 +103,18 @@ impl Accounts {
         if let Some(login) = login.filter(|_| self.settings().tokens.jwt.strict_revocation) {
             self.announce(&store.end_login(login, now).await.map_err(Trouble::from)?);
         }
-        let entries = store.end_token(&jti, user, expires, now).await.map_err(Trouble::from)?;
+        let deed = self.deed("token.revoke").by("jwt");
+        let deed = match user {
+            Some(user) => deed.about(user),
+            None => deed,
+        };
+        let ended = self.noting(&deed).end_token(&jti, user, expires, now).await;
+        let entries = ended.map_err(Trouble::from)?;
         if entries.is_empty() {
             return Err(RefreshError::Rejected(Rejection::Jwt(JwtFault::Blacklisted)));
         }
         self.announce(&entries);
-        let deed = Deed::new("token.revoke").by("jwt");
-        self.audit(&match user {
-            Some(user) => deed.about(user),
-            None => deed,
-        });
+        self.noted(&deed);
         Ok(())
     }
 
@@ -161,12 +162,20 @@ impl Accounts {
     }
 
     /// Keeps a row of the login where tokens name it, so that it can be listed and ended.
-    async fn store_jwt_login(&self, user: &User) -> Result<Option<LoginId>, LoginError> {
+    async fn store_jwt_login(
+        &self,
+        user: &User,
+        deed: Deed,
+    ) -> Result<Option<LoginId>, LoginError> {
         let now = self.parts.clock.now();
         let settings = &self.settings().tokens.jwt;
+        let store = self.noting(&deed);
         if !self.issues("sid") {
             if settings.update_last_login {
-                self.parts.store.set_last_login(user.id, now).await.map_err(Trouble::from)?;
+                store.set_last_login(user.id, now).await.map_err(Trouble::from)?;
+                self.noted(&deed);
+            } else {
+                self.audit(deed);
             }
             return Ok(None);
         }
@@ -181,8 +190,12 @@ impl Accounts {
             // Each rotation moves it on.
             expires: Some(self.end_of_login(now.plus(*settings.refresh_lifetime))),
         };
-        let stored = self.parts.store.log_in_jwt(&login, settings.update_last_login, now).await;
-        if stored.map_err(Trouble::from)? { Ok(Some(id)) } else { Err(LoginError::Refused) }
+        let stored = store.log_in_jwt(&login, settings.update_last_login, now).await;
+        if !stored.map_err(Trouble::from)? {
+            return Err(LoginError::Refused);
+        }
+        self.noted(&deed);
+        Ok(Some(id))
     }
 
     /// A login lives as long as its last token may be believed.
@@ -207,7 +220,8 @@ impl Accounts {
             grace: REUSE_GRACE,
         };
         let now = self.parts.clock.now();
-        let outcome = self.parts.store.use_refresh(used, now).await.map_err(Trouble::from)?;
+        let deed = self.deed("token.refresh").about(claims.user).failed("reused");
+        let outcome = self.noting(&deed).use_refresh(used, now).await.map_err(Trouble::from)?;
         match outcome {
             RefreshOutcome::Exchanged => return Ok(()),
             RefreshOutcome::Reused(entries) => {
@@ -216,7 +230,7 @@ impl Accounts {
                     "a refresh token came back after its use: the login has ended"
                 );
                 self.announce(&entries);
-                self.audit(&Deed::new("token.refresh").about(claims.user).failed("reused"));
+                self.noted(&deed);
             }
             RefreshOutcome::Gone => {}
         }

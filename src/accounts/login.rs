@@ -10,10 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{Lifetime, OpaqueScope};
 use crate::identity::{Credential, CredentialKind, Identity, Subject};
-use crate::model::{LogEntry, LoginId, Timestamp, TokenDigest, User, UserId};
-use crate::store::{NewOpaque, OpaqueLogin};
+use crate::model::{Deed, LogEntry, LoginId, Timestamp, TokenDigest, User, UserId};
+use crate::store::{NewOpaque, OpaqueLogin, Store};
 
-use super::audit::Deed;
 use super::names::normalised;
 use super::passwords::{Checked, SLOWEST_HASH};
 use super::throttle::Throttled;
@@ -62,16 +61,17 @@ impl Accounts {
         address: Option<IpAddr>,
     ) -> Result<SecretString, LoginError> {
         let Proved { user, .. } = self.prove_password(name, password, address, "opaque").await?;
+        let deed = self.deed_from("identity.login", address).by("opaque").done_by(Some(&user));
         let token = match self.settings().tokens.opaque.scope {
             OpaqueScope::Login => {
                 let (token, digest) = self.parts.opaque.mint();
                 let row = self.new_opaque(user.id, digest, None);
-                self.store_opaque(row, &user).await?;
+                self.store_opaque(row, &user, &deed).await?;
                 token
             }
-            OpaqueScope::User => self.token_of_user(&user).await?,
+            OpaqueScope::User => self.token_of_user(&user, &deed).await?,
         };
-        self.audit(&Deed::new("identity.login").by("opaque").to(Some(&user)));
+        self.noted(&deed);
         Ok(token)
     }
 
@@ -86,15 +86,17 @@ impl Accounts {
         identity: &Identity,
         credential: Credential<'_>,
     ) -> Result<(), LogOutError> {
+        let deed = self.deed("identity.logout");
+        let store = self.noting(&deed);
         let entries = match identity.kind {
-            CredentialKind::Opaque => self.end_opaque(identity).await?,
-            CredentialKind::Jwt => self.end_jwt(identity).await?,
+            CredentialKind::Opaque => self.end_opaque(&store, identity).await?,
+            CredentialKind::Jwt => self.end_jwt(&store, identity).await?,
             // Nothing was handed out; the API takes no such credential in the first place.
             CredentialKind::Basic => Vec::new(),
         };
         self.announce(&entries);
         self.parts.authenticator.forget(credential);
-        self.audit_own("identity.logout");
+        self.noted_with(&entries, deed);
         Ok(())
     }
 
@@ -107,11 +109,11 @@ impl Accounts {
         address: Option<IpAddr>,
         means: &'static str,
     ) -> Result<Proved, LoginError> {
-        let deed = Deed::new("identity.login").by(means).from(address);
+        let deed = |user| self.deed_from("identity.login", address).by(means).done_by(user);
         let attempt = match self.parts.throttle.login(name, address).await {
             Ok(attempt) => attempt,
             Err(throttled) => {
-                self.audit(&deed.failed("throttled"));
+                self.audit(deed(None).failed("throttled"));
                 return Err(LoginError::Throttled(throttled));
             }
         };
@@ -133,7 +135,7 @@ impl Accounts {
                     (Checked::Wrong, _) => "wrong_password",
                     (Checked::Right | Checked::Outdated, _) => "inactive",
                 };
-                self.audit(&deed.to(user.as_ref()).failed(reason));
+                self.audit(deed(user.as_ref()).failed(reason));
                 Err(LoginError::Refused)
             }
         }
@@ -227,10 +229,11 @@ impl Accounts {
 
     /// The one token of an account is not stored but derived from a stored seed, so that a
     /// second login can show it again. The store keeps the first seed of several.
-    async fn token_of_user(&self, user: &User) -> Result<SecretString, LoginError> {
+    async fn token_of_user(&self, user: &User, deed: &Deed) -> Result<SecretString, LoginError> {
         let seed = random_bytes();
         let (token, digest) = self.parts.opaque.derived(user.id, &seed);
-        let stored = self.store_opaque(self.new_opaque(user.id, digest, Some(seed)), user).await?;
+        let row = self.new_opaque(user.id, digest, Some(seed));
+        let stored = self.store_opaque(row, user, deed).await?;
         match stored.seed {
             Some(kept) if kept != seed => Ok(self.parts.opaque.derived(user.id, &kept).0),
             _ => Ok(token),
@@ -245,18 +248,27 @@ impl Accounts {
         NewOpaque { login: LoginId(random_bytes()), user, digest, seed, expires }
     }
 
-    async fn store_opaque(&self, new: NewOpaque, user: &User) -> Result<OpaqueLogin, LoginError> {
+    async fn store_opaque(
+        &self,
+        new: NewOpaque,
+        user: &User,
+        deed: &Deed,
+    ) -> Result<OpaqueLogin, LoginError> {
         let most = self.settings().tokens.opaque.max_per_user;
         let now = self.parts.clock.now();
-        let stored = self.parts.store.log_in_opaque(new, user.generation, most, true, now).await;
+        let store = self.noting(deed);
+        let stored = store.log_in_opaque(new, user.generation, most, true, now).await;
         let stored = stored.map_err(Trouble::from)?.ok_or(LoginError::Refused)?;
         self.announce(&stored.entries);
         Ok(stored)
     }
 
-    async fn end_opaque(&self, identity: &Identity) -> Result<Vec<LogEntry>, Trouble> {
+    async fn end_opaque(
+        &self,
+        store: &Store,
+        identity: &Identity,
+    ) -> Result<Vec<LogEntry>, Trouble> {
         let now = self.parts.clock.now();
-        let store = &self.parts.store;
         match (self.settings().tokens.opaque.scope, identity.login, &identity.subject) {
             (OpaqueScope::Login, Some(login), _) => Ok(store.end_login(login, now).await?),
             (_, _, Subject::Local(user)) => Ok(store.end_opaque_logins(*user, now).await?),
@@ -265,9 +277,8 @@ impl Accounts {
         }
     }
 
-    async fn end_jwt(&self, identity: &Identity) -> Result<Vec<LogEntry>, Trouble> {
+    async fn end_jwt(&self, store: &Store, identity: &Identity) -> Result<Vec<LogEntry>, Trouble> {
         let now = self.parts.clock.now();
-        let store = &self.parts.store;
         let user = match &identity.subject {
             Subject::Local(user) => Some(*user),
             Subject::Foreign(_) => None,

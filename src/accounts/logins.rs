@@ -4,7 +4,6 @@
 
 use crate::model::{Login, LoginId, UserId};
 
-use super::audit::Deed;
 use super::{Accounts, Trouble};
 
 impl Accounts {
@@ -29,10 +28,11 @@ impl Accounts {
     /// The store could not be reached: nothing has ended.
     pub async fn end_login(&self, user: UserId, login: LoginId) -> Result<bool, Trouble> {
         let now = self.parts.clock.now();
-        let entries = self.parts.store.end_login_of(user, login, now).await?;
+        let deed = self.deed("identity.logout").by("login").about(user);
+        let entries = self.noting(&deed).end_login_of(user, login, now).await?;
         self.announce(&entries);
         if !entries.is_empty() {
-            self.audit(&Deed::new("identity.logout").by("login").about(user));
+            self.noted(&deed);
         }
         Ok(!entries.is_empty())
     }
@@ -47,9 +47,10 @@ impl Accounts {
         present: Option<LoginId>,
     ) -> Result<(), Trouble> {
         let now = self.parts.clock.now();
-        let entries = self.parts.store.end_other_logins(user, present, now).await?;
+        let deed = self.deed("identity.logout").by("others").about(user);
+        let entries = self.noting(&deed).end_other_logins(user, present, now).await?;
         self.announce(&entries);
-        self.audit(&Deed::new("identity.logout").by("others").about(user));
+        self.noted_with(&entries, deed);
         Ok(())
     }
 
@@ -58,9 +59,11 @@ impl Accounts {
     /// # Errors
     /// The store could not be reached: nothing has ended.
     pub async fn log_out_everywhere(&self, user: UserId) -> Result<(), Trouble> {
-        let entries = self.parts.store.cut_user(user, self.parts.clock.now()).await?;
-        self.announce(&entries.unwrap_or_default());
-        self.audit(&Deed::new("identity.logout").by("all").about(user));
+        let deed = self.deed("identity.logout").by("all").about(user);
+        let entries = self.noting(&deed).cut_user(user, self.parts.clock.now()).await?;
+        let entries = entries.unwrap_or_default();
+        self.announce(&entries);
+        self.noted_with(&entries, deed);
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 
 mod activation;
 mod audit;
+mod audit_table;
 mod basic;
 mod error;
 mod jwt;
@@ -26,6 +27,7 @@ pub mod throttle;
 
 pub use activation::ActivationError;
 pub use audit::Asker;
+pub use audit_table::{AuditTable, AuditWriter, audit_table};
 pub use error::Trouble;
 pub use jwt::{RefreshError, Refreshed};
 pub use login::{LogOutError, LoginError};

@@ -9,7 +9,6 @@ use secrecy::ExposeSecret;
 use crate::model::{MailPurpose, User, UserId};
 use crate::store::{NewMail, PasswordChange};
 
-use super::audit::Deed;
 use super::passwords::Checked;
 use super::site::Origin;
 use super::strength::{Person, Weakness, weaknesses};
@@ -66,11 +65,11 @@ impl Accounts {
         let named_by_email = self.settings().accounts.login_field == "email";
         let name = if named_by_email { &user.email } else { &user.username };
         let counted = self.parts.throttle.login(name, address).await;
-        let deed = Deed::new("identity.password_check").to(Some(&user));
+        let deed = || self.deed_from("identity.password_check", address).to(&user);
         let attempt = match counted {
             Ok(attempt) => attempt,
             Err(throttled) => {
-                self.audit(&deed.failed("throttled"));
+                self.audit(deed().failed("throttled"));
                 return Err(ProofError::Throttled(throttled));
             }
         };
@@ -89,7 +88,7 @@ impl Accounts {
             }
             Checked::Wrong => {
                 attempt.failed();
-                self.audit(&deed.failed("wrong_password"));
+                self.audit(deed().failed("wrong_password"));
                 return Err(ProofError::WrongPassword);
             }
         }
@@ -139,13 +138,14 @@ impl Accounts {
             site: site.as_ref(),
         });
         let now = self.parts.clock.now();
-        let changed = self.parts.store.change_password(user.id, change, mail, now).await;
+        let deed = self.deed("user.password_change").to(user);
+        let changed = self.noting(&deed).change_password(user.id, change, mail, now).await;
         let (_, entries) = changed.map_err(Trouble::from)?.ok_or(PasswordError::Overtaken)?;
         self.announce(&entries);
         if tell {
             self.parts.bell.ring();
         }
-        self.audit(&Deed::new("user.password_change").to(Some(user)));
+        self.noted(&deed);
         Ok(())
     }
 }

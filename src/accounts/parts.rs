@@ -14,6 +14,7 @@ use crate::store::{Field, NameRules, Store};
 use crate::telemetry::AuditLog;
 
 use super::Trouble;
+use super::audit_table::AuditTable;
 use super::passwords::Passwords;
 use super::throttle::Throttle;
 
@@ -39,8 +40,10 @@ pub struct AccountsParts {
     pub bell: Bell,
     /// Applies what ended here, and tells the other replicas.
     pub announcer: Announcer,
-    /// Keeps who did what.
+    /// Tells who did what.
     pub audit: AuditLog,
+    /// Keeps it, where no transaction does.
+    pub audit_table: AuditTable,
     /// The time.
     pub clock: Clock,
 }

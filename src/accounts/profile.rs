@@ -6,7 +6,6 @@
 use crate::model::{MailPurpose, User, UserId};
 use crate::store::{Field, NewMail, ProfileChange, StoreError};
 
-use super::audit::Deed;
 use super::names::{self, NameFault};
 use super::site::Origin;
 use super::{Accounts, Trouble};
@@ -106,14 +105,14 @@ impl Accounts {
             NewMail { purpose, user: id, address, site: site.as_ref() }
         });
         let now = self.parts.clock.now();
-        let store = &self.parts.store;
-        match store.change_profile(id, change, self.name_rules(), mail, now).await {
+        let deed = self.deed("user.change").to(&user);
+        match self.noting(&deed).change_profile(id, change, self.name_rules(), mail, now).await {
             Ok(Some((user, entries))) => {
                 self.announce(&entries);
                 if mail.is_some() {
                     self.parts.bell.ring();
                 }
-                self.audit(&Deed::new("user.change").to(Some(&user)));
+                self.noted_with(&entries, deed);
                 Ok(user)
             }
             Ok(None) => Err(ProfileError::Gone),
@@ -127,10 +126,11 @@ impl Accounts {
     /// # Errors
     /// The account is gone, or our own trouble.
     pub async fn remove(&self, id: UserId) -> Result<(), ProfileError> {
-        let deleted = self.parts.store.delete_user(id, self.parts.clock.now()).await;
+        let deed = self.deed("user.delete").to(&self.profile(id).await?);
+        let deleted = self.noting(&deed).delete_user(id, self.parts.clock.now()).await;
         let entries = deleted.map_err(Trouble::from)?.ok_or(ProfileError::Gone)?;
         self.announce(&entries);
-        self.audit(&Deed::new("user.delete").about(id));
+        self.noted(&deed);
         Ok(())
     }
 }

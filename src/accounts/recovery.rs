@@ -13,7 +13,6 @@ use crate::identity::Links;
 use crate::model::{MailPurpose, User};
 use crate::store::{NewMail, PasswordChange};
 
-use super::audit::Deed;
 use super::passwords::is_usable;
 use super::site::Origin;
 use super::strength::{Person, Weakness, weaknesses};
@@ -184,13 +183,14 @@ impl Accounts {
             site: site.as_ref(),
         });
         let now = self.parts.clock.now();
-        let changed = self.parts.store.change_password(user.id, change, mail, now).await;
+        let deed = self.deed("user.password_reset").by("link").to(user);
+        let changed = self.noting(&deed).change_password(user.id, change, mail, now).await;
         let (_, entries) = changed.map_err(Trouble::from)?.ok_or(LinkError::Token)?;
         self.announce(&entries);
         if tell {
             self.parts.bell.ring();
         }
-        self.audit(&Deed::new("user.password_reset").by("link").to(Some(user)));
+        self.noted(&deed);
         Ok(())
     }
 
@@ -218,10 +218,12 @@ impl Accounts {
                 site: site.as_ref(),
             })
             .collect();
-        self.parts.store.enqueue_mail(&mails, self.parts.clock.now()).await?;
+        let deeds: Vec<_> =
+            users.iter().map(|user| self.deed("user.link_request").to(user)).collect();
+        self.parts.store.noting(&deeds).enqueue_mail(&mails, self.parts.clock.now()).await?;
         self.parts.bell.ring();
-        for user in &users {
-            self.audit(&Deed::new("user.link_request").to(Some(user)));
+        for deed in &deeds {
+            self.noted(deed);
         }
         Ok(mails.len())
     }

@@ -10,7 +10,6 @@ use crate::config::Registration as Door;
 use crate::model::{MailPurpose, User};
 use crate::store::{Field, NewUser, StoreError};
 
-use super::audit::Deed;
 use super::names::{self, NameFault};
 use super::site::Origin;
 use super::strength::{Person, Weakness, weaknesses};
@@ -100,7 +99,7 @@ impl Accounts {
             return Err(RegisterError::Mismatch);
         }
         if let Err(throttled) = self.parts.throttle.registration(new.address).await {
-            self.audit(&Deed::new("user.register").failed("throttled"));
+            self.audit(self.deed("user.register").failed("throttled"));
             return Err(RegisterError::Throttled(throttled));
         }
 
@@ -116,7 +115,8 @@ impl Accounts {
         };
         let mail = self.welcome().filter(|_| !email.is_empty());
         let site = self.site(origin);
-        let (store, now) = (&self.parts.store, self.parts.clock.now());
+        let deed = self.deed("user.register");
+        let (store, now) = (self.noting(&deed), self.parts.clock.now());
         let made = store.create_user(account, self.name_rules(), mail, site.as_ref(), now).await;
         let user = made.map_err(|error| match error {
             StoreError::Taken(Field::Username) => RegisterError::NameTaken,
@@ -126,7 +126,7 @@ impl Accounts {
         if mail.is_some() {
             self.parts.bell.ring();
         }
-        self.audit(&Deed::new("user.register").to(Some(&user)));
+        self.noted(&deed.to(&user));
         Ok(user)
     }
 

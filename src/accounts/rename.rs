@@ -5,7 +5,6 @@
 use crate::model::{MailPurpose, User};
 use crate::store::{Field, NewMail, ProfileChange, StoreError};
 
-use super::audit::Deed;
 use super::names::{self, NameFault};
 use super::recovery::LinkError;
 use super::site::Origin;
@@ -117,7 +116,11 @@ impl Accounts {
             site: site.as_ref(),
         });
         let now = self.parts.clock.now();
-        let store = &self.parts.store;
+        let deed = self.deed("user.rename").to(user).by(match by {
+            By::Password => "password",
+            By::Link => "link",
+        });
+        let store = self.noting(&deed);
         let changed = store.change_profile(user.id, change, self.name_rules(), mail, now).await;
         let (_, entries) = match changed {
             Ok(changed) => changed.ok_or(RenameError::Gone)?,
@@ -130,11 +133,7 @@ impl Accounts {
         if tell {
             self.parts.bell.ring();
         }
-        let deed = Deed::new("user.rename").by(match by {
-            By::Password => "password",
-            By::Link => "link",
-        });
-        self.audit(&deed.to(Some(user)));
+        self.noted_with(&entries, deed);
         Ok(())
     }
 }

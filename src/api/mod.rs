@@ -40,7 +40,7 @@ mod description;
 
 pub use description::description;
 pub use endpoint::Answered;
-pub use routes::{ApiParts, router};
+pub use routes::{ApiParts, endpoint_paths, router};
 
 /// A door for `fuzz/`: the status that a body is answered with before anybody looks at fields.
 #[cfg(fuzzing)]

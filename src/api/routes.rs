@@ -66,6 +66,11 @@ pub fn router(parts: ApiParts) -> Router {
         .fallback(not_found)
 }
 
+/// Every path below the prefix that [`super::Answered`] may name, but for the description's.
+pub fn endpoint_paths() -> impl Iterator<Item = &'static str> {
+    endpoints().into_iter().map(|endpoint| endpoint.path)
+}
+
 /// Every path, what is allowed on it, and who may do it.
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let post_only = |path, name, description, open, handler| Endpoint {

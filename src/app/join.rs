@@ -16,10 +16,11 @@ use tokio::time::timeout;
 use super::reload::Reloader;
 use super::secret_key::root_key;
 use super::shared::shared;
+use super::watched::Watched;
 use super::{Options, Starting, database_options, persist};
 use crate::accounts::passwords::Passwords;
 use crate::accounts::throttle::Throttle;
-use crate::accounts::{Accounts, AccountsParts};
+use crate::accounts::{Accounts, AccountsParts, AuditTable, AuditWriter, audit_table};
 use crate::api::{self, ApiParts};
 use crate::clock::Clock;
 use crate::cluster::{
@@ -27,7 +28,7 @@ use crate::cluster::{
 };
 use crate::config::Settings;
 use crate::gate::{CorsPolicy, Gate};
-use crate::gateway::{Drained, Gateway, Health, Live, Replies, Upstreams, Workers};
+use crate::gateway::{Drained, Gateway, Live, Replies, Upstreams, Workers};
 use crate::identity::{
     Authenticator, BasicAuthenticator, JwtIssuer, KeyError, Keys, LastUsedWriter, Links,
     OpaqueTokens, Revocations,
@@ -36,7 +37,7 @@ use crate::issuers::IssuerKeys;
 use crate::mail::{Bell, Postman, Transport};
 use crate::secret::{KeyUse, RootKey};
 use crate::store::{Store, StoreError};
-use crate::telemetry::{self, AuditLog, Exporter, Metrics, Tracer, TracesError};
+use crate::telemetry::{self, AuditLog, Exporter, LogLosses, Metrics, Tracer, TracesError};
 
 /// How long background work may take to end: a little more than the mail in hand.
 const BACKGROUND_TIME: Duration = Duration::from_secs(35);
@@ -46,6 +47,7 @@ pub(super) struct Parts {
     store: Store,
     authenticator: Arc<Authenticator>,
     accounts: Arc<Accounts>,
+    keys: Arc<Keys>,
     revocations: Arc<Revocations>,
     follower: Follower,
     database_hints: Option<DatabaseHints>,
@@ -54,6 +56,8 @@ pub(super) struct Parts {
     key_follower: KeyFollower,
     issuer_keys: IssuerKeys,
     last_used: LastUsedWriter,
+    audit_writer: Option<AuditWriter>,
+    log_losses: Vec<(&'static str, LogLosses)>,
     postman: Postman,
     live: Live,
     traces: Option<(Tracer, Exporter)>,
@@ -114,10 +118,10 @@ pub(super) async fn join(
         throttle = throttle.sharing(shared.counts());
         announcer = announcer.telling(shared.herald());
     }
-    let audit = AuditLog::open(&settings.server.audit_log)
-        .context("the audit log cannot be written (server.audit_log)")?;
+    let audited = audited(settings, &store)?;
     let accounts = Arc::new(Accounts::new(AccountsParts {
-        audit,
+        audit: audited.log,
+        audit_table: audited.table,
         settings: Arc::clone(settings),
         store: store.clone(),
         authenticator: Arc::clone(&authenticator),
@@ -145,11 +149,11 @@ pub(super) async fn join(
     };
     live.upstreams.refresh().await;
 
-    let compaction =
-        Compaction::new(settings, store.clone(), clock.clone(), Arc::clone(&revocations));
     Ok(Parts {
+        compaction: Compaction::new(settings, store.clone(), clock.clone(), revocations.clone()),
         issuer_keys: IssuerKeys::new(Arc::clone(&keys), Arc::clone(metrics))?,
-        key_follower: KeyFollower::new(store.clone(), clock.clone(), keys),
+        key_follower: KeyFollower::new(store.clone(), clock.clone(), Arc::clone(&keys)),
+        keys,
         store,
         authenticator,
         accounts,
@@ -157,8 +161,9 @@ pub(super) async fn join(
         follower,
         database_hints,
         shared_tasks,
-        compaction,
         last_used,
+        audit_writer: audited.writer,
+        log_losses: audited.losses,
         postman,
         live,
         traces: traces(settings, metrics)?,
@@ -183,6 +188,30 @@ pub(super) fn replies() -> Replies {
     }
 }
 
+/// Where it is told and kept who did what.
+struct Audited {
+    log: AuditLog,
+    table: AuditTable,
+    writer: Option<AuditWriter>,
+    losses: Vec<(&'static str, LogLosses)>,
+}
+
+fn audited(settings: &Settings, store: &Store) -> anyhow::Result<Audited> {
+    let log = AuditLog::open(&settings.server.audit_log)
+        .context("the audit log cannot be written (server.audit_log)")?;
+    let (table, writer) = if settings.server.audit_table {
+        let (table, writer) = audit_table(store.clone());
+        (table, Some(writer))
+    } else {
+        (AuditTable::default(), None)
+    };
+    let losses: Vec<(_, LogLosses)> = vec![
+        ("audit", Box::new(log.dropped_reader())),
+        ("audit_table", Box::new(table.lost_reader())),
+    ];
+    Ok(Audited { log, table, writer, losses })
+}
+
 /// The pool that hashes.
 pub(super) fn passwords(settings: &Settings, metrics: &Arc<Metrics>) -> Passwords {
     let (argon2, limits) = (&settings.accounts.argon2, &settings.limits);
@@ -201,7 +230,7 @@ async fn ready_store(settings: &Settings) -> anyhow::Result<Store> {
             .await
             .context("the migrations could not be applied")?;
     }
-    Ok(store)
+    Ok(store.with_audit_log(settings.server.audit_table))
 }
 
 /// What metrics hear of dependencies, and of ends on other replicas.
@@ -259,10 +288,22 @@ impl Parts {
     ) -> anyhow::Result<Drained> {
         let Starting { settings, options, listeners, health, metrics, supervisor } = starting;
         let Options { clock, log, source, .. } = options;
-        watch_over(&self, &clock, &health, &metrics);
         // They outlive the background work: connections to the database may live on them.
         let workers =
             Workers::start(settings.server.threads).context("no threads to serve with")?;
+        let live = Arc::new(ArcSwap::from_pointee(self.live));
+        let watched = Watched {
+            store: &self.store,
+            clock: &clock,
+            revocations: &self.revocations,
+            authenticator: &self.authenticator,
+            keys: &self.keys,
+            live: &live,
+            workers: workers.handles().len(),
+        };
+        watched.by(&health, &metrics);
+        let request_log: (_, LogLosses) = ("request", Box::new(log.dropped_reader()));
+        metrics.watch_losses(self.log_losses.into_iter().chain([request_log]).collect());
         let (end, ending) = watch::channel(false);
         let mut background = JoinSet::new();
         background.spawn(self.follower.run(ending.clone()));
@@ -276,12 +317,14 @@ impl Parts {
         background.spawn(self.key_follower.run(ending.clone()));
         background.spawn(self.issuer_keys.run(ending.clone()));
         background.spawn(self.last_used.run(ending.clone()));
+        if let Some(writer) = self.audit_writer {
+            background.spawn(writer.run(ending.clone()));
+        }
         background.spawn(self.postman.run(ending.clone()));
         let (tracer, exporter) = self.traces.unzip();
         if let Some(exporter) = exporter {
             background.spawn(exporter.run(ending.clone()));
         }
-        let live = Arc::new(ArcSwap::from_pointee(self.live));
         if let Some(source) = source {
             let reloader = Reloader {
                 source,
@@ -306,36 +349,4 @@ impl Parts {
         self.store.close().await;
         Ok(drained?)
     }
-}
-
-/// Tells probes and metrics what to look at.
-fn watch_over(parts: &Parts, clock: &Clock, health: &Health, metrics: &Metrics) {
-    let store = parts.store.clone();
-    health.check("database", move || {
-        let store = store.clone();
-        async move { store.ping().await.map_err(|error| error.to_string()) }
-    });
-    let (revocations, now) = (Arc::clone(&parts.revocations), clock.clone());
-    health.check("revocations", move || {
-        let fresh = revocations.is_fresh(now.now());
-        async move {
-            if fresh { Ok(()) } else { Err("the log was not read for too long".to_owned()) }
-        }
-    });
-    let (revocations, now) = (Arc::clone(&parts.revocations), clock.clone());
-    metrics.watch_revocation_age(move || {
-        revocations.synced_at().map_or(Duration::MAX, |at| now.now().since(at))
-    });
-    let revocations = Arc::clone(&parts.revocations);
-    metrics.watch_count(
-        "portcullis_revocation_set_entries",
-        "Ended users, logins and tokens that are held in memory.",
-        move || revocations.len(),
-    );
-    let authenticator = Arc::clone(&parts.authenticator);
-    metrics.watch_count(
-        "portcullis_token_cache_entries",
-        "Proved tokens that are held in memory.",
-        move || authenticator.held(),
-    );
 }

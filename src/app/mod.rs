@@ -9,6 +9,7 @@ mod reload;
 mod secret_key;
 mod shared;
 mod supervisor;
+mod watched;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::api;
 use crate::clock::Clock;
 use crate::config::{Pool, Settings};
 use crate::gateway::{self, Drained, Health, Listeners};
@@ -211,7 +213,8 @@ pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
 /// Opens the database; with `database.migrate` its schema is up to date then.
 pub async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
     let store = Store::open(&database_options(settings)).await;
-    store.context("the database could not be opened")
+    let store = store.context("the database could not be opened")?;
+    Ok(store.with_audit_log(settings.server.audit_table))
 }
 
 fn database_options(settings: &Settings) -> DatabaseOptions {
@@ -238,12 +241,14 @@ impl Starting {
         let listeners = gateway::bind(&settings)?;
         let log = options.log.in_format(settings.server.log_format);
         let options = Options { log, ..options };
+        let metrics = Metrics::new();
+        metrics.identity_endpoints(api::endpoint_paths());
         Ok(Self {
             settings: Arc::new(settings),
             options,
             listeners,
             health: Arc::new(Health::new()),
-            metrics: Metrics::new(),
+            metrics,
             supervisor: None,
         })
     }

@@ -15,7 +15,7 @@ use super::database_options;
 use super::join::{passwords, replies};
 use super::secret_key::existing_root_key;
 use crate::accounts::throttle::Throttle;
-use crate::accounts::{Accounts, AccountsParts};
+use crate::accounts::{Accounts, AccountsParts, AuditTable};
 use crate::clock::Clock;
 use crate::cluster::{Announcer, Follower};
 use crate::config::Settings;
@@ -106,6 +106,7 @@ impl Onlooker {
             bell: Bell::default(),
             announcer: Announcer::new(revocations),
             audit: AuditLog::to(heard.clone()),
+            audit_table: AuditTable::default(),
             clock,
         });
         let basic =

@@ -4,15 +4,16 @@
 //! the owner only; with PostgreSQL the settings must hold it, and were refused otherwise. It
 //! must not know what is derived from it.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use crate::config::{Database, Settings};
 use crate::secret::RootKey;
+use crate::store::create_private_folder;
 
 /// The secret of these settings, or the one kept beside the SQLite file.
 pub fn root_key(settings: &Settings) -> anyhow::Result<RootKey> {
@@ -58,8 +59,8 @@ fn kept(path: &Path) -> anyhow::Result<String> {
         Err(error) => return Err(error.into()),
     }
     // The database will be there as well, and makes what is missing in the same way.
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    if let Some(folder) = path.parent() {
+        create_private_folder(folder)?;
     }
     let draft = path.with_extension(format!("{}.draft", hex::encode(random::<8>()?)));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;

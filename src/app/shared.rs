@@ -46,12 +46,12 @@ pub(super) async fn shared(
     })?;
     tasks.connect().await;
     let refused = shared.refused();
-    metrics.watch(
-        "portcullis_redis_refused_commands",
+    metrics.watch_total(
+        "portcullis_redis_refused_commands_total",
         "Commands that Redis answered with an error: no memory, no permission.",
-        #[expect(clippy::cast_precision_loss, reason = "a metric is a floating-point number")]
-        move || refused() as f64,
+        refused,
     );
+    metrics.token_caches("redis", &["hit", "miss", "away", "forged"]);
     Ok(Some((shared, tasks)))
 }
 

@@ -9,13 +9,13 @@ use std::time::{Duration, SystemTime};
 use clap::Subcommand;
 use serde::Serialize;
 
+use super::deeds::ShellAudit;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::identity::{KeyError, PUBLISHED_FOR, new_signing_key, retires_for};
-use crate::model::Timestamp;
+use crate::model::{Deed, Timestamp};
 use crate::secret::RootKey;
 use crate::store::{KeyState, SigningKey, Store, StoreError};
-use crate::telemetry::{Actor, AuditLog, AuditRecord};
 
 /// What can be done with signing keys.
 #[derive(Debug, Clone, Subcommand)]
@@ -88,13 +88,40 @@ pub async fn run(
     out: &mut impl Write,
 ) -> Result<()> {
     // First: what cannot be written down is not done.
-    let audit = AuditLog::open(&settings.server.audit_log).map_err(KeysError::Audit)?;
-    let mut shell = Shell { settings, store, root, now: clock.now(), audit, out };
-    match command {
+    let audit = ShellAudit::open(settings, store, clock).map_err(KeysError::Audit)?;
+    let mut shell = Shell { settings, store, root, now: clock.now(), audit, doing: None, out };
+    let done = match command {
         KeysCommand::List { json } => shell.list(json).await,
         KeysCommand::Generate => shell.generate().await,
         KeysCommand::Rotate { now } => shell.rotate(now).await,
         KeysCommand::Revoke { kid } => shell.revoke(&kid).await,
+    };
+    if let (Err(error), Some(deed)) = (&done, shell.doing.take()) {
+        shell.audit.told(&deed.failed(error.reason())).await;
+    }
+    done
+}
+
+/// What the audit log calls it; `None`: it changes nothing.
+pub(super) fn action(command: &KeysCommand) -> Option<&'static str> {
+    match command {
+        KeysCommand::List { .. } => None,
+        KeysCommand::Generate => Some("key.generate"),
+        KeysCommand::Rotate { .. } => Some("key.rotate"),
+        KeysCommand::Revoke { .. } => Some("key.revoke"),
+    }
+}
+
+impl KeysError {
+    /// The word that the audit log has for it.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::TooYoung { .. } => "too_young",
+            Self::Unknown(_) => "unknown_key",
+            Self::Key(KeyError::Store(_)) | Self::Store(_) => "database",
+            Self::Key(_) => "refused",
+            Self::Audit(_) | Self::Output(_) => "terminal",
+        }
     }
 }
 
@@ -103,7 +130,9 @@ struct Shell<'a, W> {
     store: &'a Store,
     root: &'a RootKey,
     now: Timestamp,
-    audit: AuditLog,
+    audit: ShellAudit,
+    /// What is being done, until it is.
+    doing: Option<Deed>,
     out: &'a mut W,
 }
 
@@ -135,7 +164,9 @@ impl<W: Write> Shell<'_, W> {
     }
 
     async fn generate(&mut self) -> Result<()> {
+        self.begin("key.generate", None);
         if let Some(next) = self.next().await? {
+            self.doing = None;
             writeln!(self.out, "key {} is published already", next.kid)?;
             return Ok(());
         }
@@ -146,6 +177,7 @@ impl<W: Write> Shell<'_, W> {
     }
 
     async fn rotate(&mut self, now: bool) -> Result<()> {
+        self.begin("key.rotate", None);
         let next = match self.next().await? {
             Some(next) => next,
             None if now => {
@@ -157,14 +189,15 @@ impl<W: Write> Shell<'_, W> {
             }
             None => return self.generate().await,
         };
+        let store = self.begin("key.rotate", Some(&next.kid));
         if !now && self.now.since(next.created) < PUBLISHED_FOR {
             let after = time(next.created.plus(PUBLISHED_FOR));
             return Err(KeysError::TooYoung { kid: next.kid, after });
         }
-        if !self.store.promote_key(&next.kid, self.now).await? {
+        if !store.promote_key(&next.kid, self.now).await? {
             return Err(KeysError::Unknown(next.kid));
         }
-        self.note("key.rotate", &next.kid);
+        self.done();
         let until = time(self.now.plus(retires_for(&self.settings.tokens.jwt)));
         writeln!(
             self.out,
@@ -177,9 +210,11 @@ impl<W: Write> Shell<'_, W> {
     }
 
     async fn revoke(&mut self, kid: &str) -> Result<()> {
+        self.begin("key.revoke", None);
         let keys = self.store.signing_keys().await?;
         let known = keys.iter().find(|key| key.kid == kid && key.state != KeyState::Gone);
         let Some(known) = known else { return Err(KeysError::Unknown(kid.to_owned())) };
+        let store = self.begin("key.revoke", Some(kid));
         let successor = match known.state {
             KeyState::Active => Some(match self.next().await? {
                 Some(next) => next,
@@ -187,10 +222,10 @@ impl<W: Write> Shell<'_, W> {
             }),
             KeyState::Next | KeyState::Retiring | KeyState::Gone => None,
         };
-        if !self.store.revoke_key(kid, successor.as_ref(), self.now).await? {
+        if !store.revoke_key(kid, successor.as_ref(), self.now).await? {
             return Err(KeysError::Unknown(kid.to_owned()));
         }
-        self.note("key.revoke", kid);
+        self.done();
         writeln!(self.out, "key {kid} is gone: every token that it signed ends within seconds")?;
         if let Some(successor) = successor {
             writeln!(self.out, "key {} signs from now on", successor.kid)?;
@@ -198,26 +233,27 @@ impl<W: Write> Shell<'_, W> {
         Ok(())
     }
 
-    async fn publish(&self) -> Result<String> {
+    async fn publish(&mut self) -> Result<String> {
+        self.begin("key.generate", None);
         let key = self.new_key().await?;
-        self.store.add_next_key(&key).await?;
-        self.note("key.generate", &key.kid);
+        self.begin("key.generate", Some(&key.kid)).add_next_key(&key).await?;
+        self.done();
         Ok(key.kid)
     }
 
-    /// Writes down what was done to a key.
-    fn note(&self, action: &'static str, key: &str) {
-        self.audit.write(&AuditRecord {
-            at: self.now,
-            action,
-            failure: None,
-            means: None,
-            actor: Actor::Shell,
-            target: None,
-            key: Some(key),
-            client: None,
-            request_id: None,
-        });
+    /// Says what is being done, and to which key if that is one; whatever the store changes by the
+    /// next call, it writes this down with it.
+    fn begin(&mut self, action: &'static str, kid: Option<&str>) -> Store {
+        let deed = self.audit.deed(action);
+        let deed = self.doing.insert(kid.into_iter().fold(deed, Deed::to_key));
+        self.audit.noting(deed)
+    }
+
+    /// It is.
+    fn done(&mut self) {
+        if let Some(deed) = self.doing.take() {
+            self.audit.noted(&deed);
+        }
     }
 
     async fn new_key(&self) -> Result<SigningKey> {

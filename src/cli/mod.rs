@@ -3,9 +3,11 @@
 //! Parses arguments (clap) and turns results into exit codes. It must not know how a
 //! command does its work.
 
+pub mod audit;
 pub mod check;
 pub mod config;
 mod connect;
+mod deeds;
 mod demo;
 mod doctor;
 pub mod explain;
@@ -19,11 +21,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::store::Store;
 
 /// What went wrong, but for the configuration ([`check::FAULTY`]).
 pub const EXIT_FAILURE: u8 = 1;
@@ -75,6 +79,13 @@ enum Command {
         config: ConfigArguments,
         #[command(subcommand)]
         command: keys::KeysCommand,
+    },
+    /// Show who did what to whom, as the database keeps it (`server.audit_table`)
+    Audit {
+        #[command(flatten)]
+        config: ConfigArguments,
+        #[command(flatten)]
+        wanted: audit::AuditArguments,
     },
     /// Take users and tokens over from another system's database
     Import {
@@ -150,11 +161,9 @@ pub fn run(arguments: Arguments, environment: Vec<(String, String)>) -> ExitCode
         }
         Command::User { config, command } => {
             with_settings("user", &config, environment, 1, async |settings| {
-                let store = app::open_store(&settings).await?;
-                if settings.database.migrate {
-                    store.migrate().await?;
-                }
                 let clock = Clock::system();
+                let opened = ready_store(&settings).await;
+                let store = or_told(opened, &settings, &clock, user::action(&command))?;
                 let done =
                     user::run(command, &settings, &store, &clock, &mut std::io::stdout()).await;
                 store.close().await;
@@ -164,12 +173,23 @@ pub fn run(arguments: Arguments, environment: Vec<(String, String)>) -> ExitCode
         Command::Keys { config, command } => {
             with_settings("keys", &config, environment, 1, async |settings| {
                 let root = app::root_key(&settings)?;
-                let store = app::open_store(&settings).await?;
-                if settings.database.migrate {
-                    store.migrate().await?;
-                }
                 let (clock, out) = (Clock::system(), &mut std::io::stdout());
+                let opened = ready_store(&settings).await;
+                let store = or_told(opened, &settings, &clock, keys::action(&command))?;
                 let done = keys::run(command, &settings, &store, &root, &clock, out).await;
+                store.close().await;
+                done.map_err(Into::into)
+            })
+        }
+        Command::Audit { config, wanted } => {
+            with_settings("audit", &config, environment, 1, async |settings| {
+                let store = ready_store(&settings).await?;
+                let now = Clock::system().now();
+                let done = audit::run(&wanted, &store, now, &mut std::io::stdout()).await;
+                if !settings.server.audit_table {
+                    let off = "server.audit_table is off: nothing is added to what is shown";
+                    let _ = writeln!(std::io::stderr(), "{off}");
+                }
                 store.close().await;
                 done.map_err(Into::into)
             })
@@ -218,6 +238,30 @@ fn with_settings(
             ExitCode::from(EXIT_FAILURE)
         }
     }
+}
+
+/// The database for a command.
+async fn ready_store(settings: &Settings) -> anyhow::Result<Store> {
+    let store = app::open_store(settings).await?;
+    if settings.database.migrate {
+        store.migrate().await?;
+    }
+    Ok(store)
+}
+
+/// Hands on the database for a command that does this. That there is none is a failure of what
+/// was to be done, and told.
+fn or_told(
+    opened: anyhow::Result<Store>,
+    settings: &Settings,
+    clock: &Clock,
+    action: Option<&'static str>,
+) -> anyhow::Result<Store> {
+    if let (Err(_), Some(action)) = (&opened, action) {
+        deeds::tell_undone(settings, clock, action)
+            .context("the audit log cannot be written (server.audit_log)")?;
+    }
+    opened
 }
 
 /// Writes to standard output; a reader that went away (`| head`) is no fault of ours.

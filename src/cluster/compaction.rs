@@ -27,6 +27,7 @@ pub struct Compaction {
     outage: Outage,
     keep: Duration,
     idle: Option<Duration>,
+    audit: Option<Duration>,
 }
 
 impl Compaction {
@@ -43,11 +44,9 @@ impl Compaction {
             *settings.cache.token_ttl,
             *settings.revocation.max_staleness,
         );
-        let idle = match settings.tokens.opaque.idle_timeout {
-            Lifetime::Never => None,
-            Lifetime::For(idle) => Some(idle),
-        };
-        Self { store, clock, revocations, outage: Outage::new("compaction"), keep, idle }
+        let idle = span(settings.tokens.opaque.idle_timeout);
+        let audit = span(settings.server.audit_retention);
+        Self { store, clock, revocations, outage: Outage::new("compaction"), keep, idle, audit }
     }
 
     /// Drops old entries once an hour until `stop` says `true` or goes away.
@@ -67,13 +66,24 @@ impl Compaction {
         let now = self.clock.now();
         let before = now.minus(self.keep);
         self.revocations.prune(before);
-        let past =
-            Past { log_before: before, idle_before: self.idle.map(|idle| now.minus(idle)), now };
+        let past = Past {
+            log_before: before,
+            idle_before: self.idle.map(|idle| now.minus(idle)),
+            audit_before: self.audit.map(|kept| now.minus(kept)),
+            now,
+        };
         if let Ok(dropped) = self.outage.note(Box::pin(self.store.compact(past)).await)
             && dropped > 0
         {
-            tracing::debug!(dropped, "old entries dropped from the revocation log");
+            tracing::debug!(dropped, "what is past was dropped from the database");
         }
+    }
+}
+
+fn span(lifetime: Lifetime) -> Option<Duration> {
+    match lifetime {
+        Lifetime::Never => None,
+        Lifetime::For(span) => Some(span),
     }
 }
 

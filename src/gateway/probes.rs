@@ -119,6 +119,8 @@ async fn answer(line: RequestLine<'_>, health: &Health, metrics: &Metrics) -> Re
         b"/startupz" => text(StatusCode::SERVICE_UNAVAILABLE, "still starting\n".to_owned()),
         b"/readyz" => ready(&health.readiness().await, line.target.ends_with(b"?verbose")),
         b"/metrics" => {
+            let (found, ()) = tokio::join!(health.readiness(), metrics.ask());
+            metrics.is_ready(found.iter().all(|(_, outcome)| outcome.is_ok()));
             let mut answer = text(StatusCode::OK, metrics.render());
             let format = header::HeaderValue::from_static("text/plain; version=0.0.4");
             answer.headers_mut().insert(header::CONTENT_TYPE, format);
@@ -194,6 +196,9 @@ mod tests {
         assert!(asked(&health, &get("/startupz")).await.ends_with("||ok"));
         let ready = asked(&health, &get("/readyz?verbose")).await;
         assert!(ready.ends_with("||[+]started ok|[+]serving ok|ok"), "{ready}");
+        assert!(asked(&health, &get("/metrics")).await.contains("|portcullis_ready 1|"));
+        health.check("database", async || Err("away".to_owned()));
+        assert!(asked(&health, &get("/metrics")).await.contains("|portcullis_ready 0|"));
         assert!(asked(&health, &get("/other")).await.starts_with("HTTP/1.1 404 "));
     }
 

@@ -41,6 +41,9 @@ impl IssuerKeys {
     /// There is an issuer, and this machine trusts no authority by which it could prove itself.
     pub fn new(keys: Arc<Keys>, metrics: Arc<Metrics>) -> Result<Self, FetchError> {
         let needs_tls = keys.remote_issuers().any(|(_, _, url)| url.starts_with("https:"));
+        for (_, name, _) in keys.remote_issuers() {
+            metrics.issuers().known(name);
+        }
         Ok(Self { keys, fetcher: Fetcher::new(needs_tls)?, metrics })
     }
 

@@ -16,6 +16,8 @@ pub struct Compaction {
     pub log_before: Timestamp,
     /// Opaque logins not used since then have ended (`tokens.opaque.idle_timeout`).
     pub idle_before: Option<Timestamp>,
+    /// Entries of the audit log before this are kept no longer (`server.audit_retention`).
+    pub audit_before: Option<Timestamp>,
     /// What expired before this has ended: logins, and the memory of JWTs that ended early.
     pub now: Timestamp,
 }
@@ -55,6 +57,14 @@ impl Store {
                 .bind(idle_before)
             };
             removed += self.remove(idle).await?;
+        }
+        if let Some(audit_before) = past.audit_before {
+            let told = || {
+                sql("DELETE FROM audit_log WHERE number IN \
+                     (SELECT number FROM audit_log WHERE at < $1 LIMIT $2)")
+                .bind(audit_before)
+            };
+            removed += self.remove(told).await?;
         }
         Ok(removed)
     }

@@ -37,6 +37,7 @@ impl Store {
                 }
                 let ended = Change::TokenEnded { jti: jti.to_owned() };
                 let entry = log::append(&mut tx, ended, at).await?;
+                self.note(&mut tx).await?;
                 tx.commit(vec![entry]).await
             })
             .await

@@ -11,11 +11,8 @@ use std::path::{Path, PathBuf};
 /// Makes the file with its folders unless it is there: 0600, and 0700 for the folders. SQLite
 /// gives the files that it puts beside it (`-wal`, `-shm`) the same mode.
 pub(super) fn create_private(file: &Path) -> io::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder
-        && !folder.exists()
-    {
-        create_folder(folder)?;
+    if let Some(folder) = file.parent() {
+        create_private_folder(folder)?;
     }
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -28,7 +25,14 @@ pub(super) fn create_private(file: &Path) -> io::Result<()> {
     }
 }
 
-fn create_folder(folder: &Path) -> io::Result<()> {
+/// Makes the folder with those around it unless it is there, for its owner alone.
+///
+/// # Errors
+/// The system's, or something that is no folder has the name.
+pub fn create_private_folder(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() {
+        return Ok(());
+    }
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -76,7 +80,7 @@ impl TemporaryFolder {
         let mut name = [0; 12];
         aws_lc_rs::rand::fill(&mut name).map_err(|_| io::Error::other("no randomness"))?;
         let path = std::env::temp_dir().join(format!("portcullis-{}", hex::encode(name)));
-        create_folder(&path)?;
+        create_private_folder(&path)?;
         Ok(Self(path))
     }
 

@@ -3,12 +3,14 @@
 //! What can be asked of it stands in the files beside this one, by subject.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::db::{Access, Db, Sharing};
 use super::errors::{Result, StoreError};
 use super::query::sql;
 use super::{migrations, postgres, sqlite};
+use crate::model::Deed;
 
 /// How long closing waits for calls that are under way.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,7 +31,11 @@ pub struct DatabaseOptions {
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(super) db: Db,
-    pub(super) options: DatabaseOptions,
+    pub(super) options: Arc<DatabaseOptions>,
+    /// Whether deeds are written at all.
+    pub(super) keeps_audit_log: bool,
+    /// What the next transaction writes beside what it does.
+    pub(super) deeds: Arc<[Deed]>,
 }
 
 impl Store {
@@ -64,7 +70,7 @@ impl Store {
             let text = "the URL of the database begins neither with sqlite: nor with postgres://";
             return Err(StoreError::misconfigured(text));
         };
-        Ok(Self { db, options: options.clone() })
+        Ok(Self::new(db, options.clone()))
     }
 
     /// An empty database, migrated, that ends with its last handle: for tests and for trying
@@ -72,9 +78,13 @@ impl Store {
     pub async fn open_temporary() -> Result<Self> {
         let (db, url) = sqlite::open_temporary().await?;
         let options = DatabaseOptions { url, direct_url: String::new(), pooler: false };
-        let store = Self { db, options };
+        let store = Self::new(db, options);
         store.migrate().await?;
         Ok(store)
+    }
+
+    fn new(db: Db, options: DatabaseOptions) -> Self {
+        Self { db, options: Arc::new(options), keeps_audit_log: false, deeds: Arc::default() }
     }
 
     /// Brings the schema up to date. Any number of replicas may do so at once. A schema newer
@@ -163,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn a_store_without_schema_does_not_ping() {
         let (db, url) = sqlite::open_temporary().await.unwrap();
-        let store = Store { db, options: at(&url) };
+        let store = Store::new(db, at(&url));
         assert!(matches!(store.ping().await, Err(StoreError::Refused(_))));
     }
 

@@ -74,6 +74,14 @@ pub enum ImportOutcome {
     NameTaken,
 }
 
+impl ImportOutcome {
+    /// Whether the account here was made or changed.
+    #[must_use]
+    pub fn is_written(self) -> bool {
+        matches!(self, Self::Added | Self::Updated)
+    }
+}
+
 /// Whether anything is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportMode {
@@ -115,6 +123,8 @@ impl Store {
                 let mut tx = self.db.begin().await?;
                 let outcomes = judge(&mut tx, &rows).await?;
                 write(&mut tx, page, &rows, &outcomes, at).await?;
+                let taken = outcomes.iter().filter(|outcome| outcome.is_written()).count();
+                self.note_count(&mut tx, taken as u64).await?;
                 set_meta(&mut tx, cursor.name, cursor.value).await?;
                 tx.commit(outcomes).await
             })
@@ -145,6 +155,7 @@ impl Store {
             .write_within(PATIENCE, || async {
                 let mut tx = self.db.begin().await?;
                 let new = tx.execute(text::insert_ended().bind(&*ends).bind(at)).await?;
+                self.note_count(&mut tx, new).await?;
                 set_meta(&mut tx, cursor.name, cursor.value).await?;
                 tx.commit(new).await
             })

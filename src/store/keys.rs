@@ -91,6 +91,7 @@ impl Store {
             .write(|| async {
                 let mut tx = self.db.begin().await?;
                 insert_next(&mut tx, new).await?;
+                self.note(&mut tx).await?;
                 tx.commit(()).await
             })
             .await
@@ -105,6 +106,9 @@ impl Store {
             .write(|| async {
                 let mut tx = self.db.begin().await?;
                 let promoted = promote(&mut tx, kid, now).await?;
+                if promoted {
+                    self.note(&mut tx).await?;
+                }
                 tx.commit(promoted).await
             })
             .await
@@ -131,6 +135,9 @@ impl Store {
                 if let Some(successor) = successor.filter(|_| revoked) {
                     insert_next(&mut tx, successor).await?;
                     promote(&mut tx, &successor.kid, now).await?;
+                }
+                if revoked {
+                    self.note(&mut tx).await?;
                 }
                 tx.commit(revoked).await
             })

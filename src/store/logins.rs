@@ -33,6 +33,7 @@ impl Store {
                 if set_last_login {
                     users::note_login(&mut tx, login.user, at).await?;
                 }
+                self.note(&mut tx).await?;
                 tx.commit(true).await
             })
             .await
@@ -97,6 +98,7 @@ impl Store {
             .write(|| async {
                 let mut tx = self.db.begin().await?;
                 let entries = end(&mut tx, &[id], at).await?;
+                self.note_changes(&mut tx, &entries).await?;
                 tx.commit(entries).await
             })
             .await
@@ -115,6 +117,7 @@ impl Store {
                 let query = sql("SELECT id FROM logins WHERE id = $1 AND user_id = $2");
                 let found = tx.all(query.bind(id).bind(user)).await?;
                 let entries = end(&mut tx, &ids(found)?, at).await?;
+                self.note_changes(&mut tx, &entries).await?;
                 tx.commit(entries).await
             })
             .await
@@ -134,6 +137,7 @@ impl Store {
                 let mut others = ids(tx.all(query.bind(user)).await?)?;
                 others.retain(|login| Some(*login) != but);
                 let entries = end(&mut tx, &others, at).await?;
+                self.note_changes(&mut tx, &entries).await?;
                 tx.commit(entries).await
             })
             .await
@@ -148,6 +152,7 @@ impl Store {
                      WHERE user_id = $1 AND kind = 'opaque' ORDER BY created, id");
                 let found = tx.all(query.bind(user)).await?;
                 let entries = end(&mut tx, &ids(found)?, at).await?;
+                self.note_changes(&mut tx, &entries).await?;
                 tx.commit(entries).await
             })
             .await

@@ -5,7 +5,7 @@
 //! know what a password, a JWT or an HTTP request is, nor decide who may do what.
 //!
 //! In reading order: `handle` opens the store; `users`, `names`, `profile`, `passwords`,
-//! `groups`, `logins`, `opaque`, `ended`, `log`, `hints`, `outbox`, `keys`, `meta`, `import` and `compaction`
+//! `groups`, `logins`, `opaque`, `ended`, `log`, `hints`, `outbox`, `keys`, `audit`, `meta`, `import` and `compaction`
 //! hold its transactions by subject; `examine` looks at the database itself; `django` reads another system's database; below them `db` and `query` are the narrow waist over the two
 //! databases, which `sqlite`, `postgres` and `migrations` set up.
 //!
@@ -41,6 +41,8 @@ mod outbox;
 
 mod keys;
 
+mod audit;
+
 mod meta;
 
 mod import;
@@ -69,12 +71,14 @@ mod migrations;
 
 mod folder;
 
+pub use audit::DeedFilter;
 pub use compaction::Compaction;
 pub use django::{
     DjangoError, DjangoRow, DjangoShape, DjangoSource, DjangoTables, DjangoValue, USER_COLUMNS,
 };
 pub use errors::{Field, StoreError};
 pub use examine::{DatabaseServer, Examination, Schema};
+pub use folder::create_private_folder;
 pub use handle::{DatabaseOptions, Store};
 pub use hints::LogHints;
 pub use import::{
@@ -84,7 +88,7 @@ pub use keys::{KeyState, SigningKey};
 pub use log::Cursor;
 pub use names::NameRules;
 pub use opaque::{NewOpaque, OpaqueLogin, OpaqueRow};
-pub use outbox::{Mail, NewMail};
+pub use outbox::{Mail, NewMail, Outbox};
 pub use passwords::PasswordChange;
 pub use profile::{Flags, ProfileChange};
 pub use refresh_uses::{RefreshOutcome, RefreshUse};

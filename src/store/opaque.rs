@@ -79,12 +79,14 @@ impl Store {
                 {
                     let query = sql("UPDATE logins SET last_used = $2 WHERE id = $1");
                     tx.execute(query.bind(live.login).bind(at)).await?;
+                    self.note(&mut tx).await?;
                     return tx.commit(Some(live)).await;
                 }
                 insert(&mut tx, &new, generation, at).await?;
                 let surplus = surplus(&mut tx, &new, max_per_user).await?;
                 let entries = logins::end(&mut tx, &surplus, at).await?;
                 let NewOpaque { login, digest, seed, .. } = new;
+                self.note(&mut tx).await?;
                 tx.commit(Some(OpaqueLogin { login, digest, seed, entries })).await
             })
             .await

@@ -45,7 +45,29 @@ pub struct Mail {
     pub attempts: i64,
 }
 
+/// What waits to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outbox {
+    /// How many mails.
+    pub entries: u64,
+    /// When the first of them was promised.
+    pub oldest: Option<Timestamp>,
+}
+
 impl Store {
+    /// How much waits to be sent, and since when.
+    pub async fn outbox(&self) -> Result<Outbox> {
+        self.db
+            .read(|| async {
+                let mut tx = self.db.snapshot().await?;
+                let query = sql("SELECT count(*), min(created) FROM outbox");
+                let (entries, oldest): (i64, Option<i64>) = tx.one(query).await?;
+                let oldest = oldest.map(Timestamp::from_micros);
+                tx.commit(Outbox { entries: entries.unsigned_abs(), oldest }).await
+            })
+            .await
+    }
+
     /// Promises mails that no other transaction promises, all or none of them.
     pub async fn enqueue_mail(&self, mails: &[NewMail<'_>], at: Timestamp) -> Result<()> {
         self.db
@@ -54,6 +76,7 @@ impl Store {
                 for mail in mails {
                     enqueue(&mut tx, mail, at).await?;
                 }
+                self.note(&mut tx).await?;
                 tx.commit(()).await
             })
             .await

@@ -61,6 +61,7 @@ impl Store {
                     users::announce(&mut tx, id, at).await?
                 };
                 let user = users::require(&mut tx, id).await?;
+                self.note(&mut tx).await?;
                 tx.commit(Some((user, vec![entry]))).await
             })
             .await

@@ -81,9 +81,11 @@ impl Store {
                     write_active(&mut tx, id, false).await?;
                     let entry = users::cut(&mut tx, id, CutReason::UserInactive, at).await?;
                     let user = users::require(&mut tx, id).await?;
+                    self.note(&mut tx).await?;
                     return tx.commit(Some((user, vec![entry]))).await;
                 }
                 let changed = finish(&mut tx, id, changed, at).await?;
+                self.note_changes(&mut tx, &changed.1).await?;
                 tx.commit(Some(changed)).await
             })
             .await
@@ -115,6 +117,7 @@ impl Store {
                     outbox::enqueue(&mut tx, mail, at).await?;
                 }
                 let changed = finish(&mut tx, id, changed, at).await?;
+                self.note_changes(&mut tx, &changed.1).await?;
                 tx.commit(Some(changed)).await
             })
             .await
@@ -144,6 +147,7 @@ impl Store {
                     users::cut(&mut tx, id, CutReason::UserInactive, at).await?
                 };
                 let user = users::require(&mut tx, id).await?;
+                self.note(&mut tx).await?;
                 tx.commit(Some((user, vec![entry]))).await
             })
             .await
@@ -166,6 +170,7 @@ impl Store {
                 tx.execute(query.bind(id).bind(verified)).await?;
                 let changed = user.email_verified != verified;
                 let changed = finish(&mut tx, id, changed, at).await?;
+                self.note_changes(&mut tx, &changed.1).await?;
                 tx.commit(Some(changed)).await
             })
             .await
@@ -190,6 +195,7 @@ impl Store {
                 tx.execute(query.bind(id).bind(staff).bind(superuser)).await?;
                 let changed = (user.is_staff, user.is_superuser) != (staff, superuser);
                 let changed = finish(&mut tx, id, changed, at).await?;
+                self.note_changes(&mut tx, &changed.1).await?;
                 tx.commit(Some(changed)).await
             })
             .await

@@ -65,6 +65,7 @@ impl Store {
                     return tx.commit(RefreshOutcome::Exchanged).await;
                 }
                 let entries = logins::end(&mut tx, &[used.login], at).await?;
+                self.note(&mut tx).await?;
                 tx.commit(RefreshOutcome::Reused(entries)).await
             })
             .await

@@ -64,6 +64,7 @@ impl Store {
                     outbox::enqueue(&mut tx, &mail, at).await?;
                 }
                 let user = require(&mut tx, id).await?;
+                self.note_about(&mut tx, &user).await?;
                 tx.commit(user).await
             })
             .await
@@ -149,6 +150,7 @@ impl Store {
                     reason: CutReason::UserDeleted,
                 };
                 let entry = log::append(&mut tx, cut, at).await?;
+                self.note(&mut tx).await?;
                 tx.commit(Some(vec![entry])).await
             })
             .await
@@ -163,6 +165,7 @@ impl Store {
                     return tx.commit(None).await;
                 }
                 let entry = cut(&mut tx, id, CutReason::LoggedOut, at).await?;
+                self.note(&mut tx).await?;
                 tx.commit(Some(vec![entry])).await
             })
             .await
@@ -174,6 +177,7 @@ impl Store {
             .write(|| async {
                 let mut tx = self.db.begin().await?;
                 note_login(&mut tx, id, at).await?;
+                self.note(&mut tx).await?;
                 tx.commit(()).await
             })
             .await

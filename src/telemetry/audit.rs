@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::lines::Line;
 use super::request_log::RequestLog;
 use crate::config::AuditTarget;
-use crate::model::Timestamp;
+use crate::model::{Actor, Deed, Person};
 
 /// Lines that may wait for a slow disk.
 const LINES: usize = 16 * 1024;
@@ -28,49 +28,6 @@ pub struct AuditLog {
     lines: Option<RequestLog>,
     /// Whether a loss was told.
     told: AtomicBool,
-}
-
-/// One deed.
-#[derive(Debug, Clone, Copy)]
-pub struct AuditRecord<'a> {
-    /// When it was done.
-    pub at: Timestamp,
-    /// What was done, in one word of a closed list: `identity.login`, `user.delete`, …
-    pub action: &'static str,
-    /// Why it failed; `None` if it did not.
-    pub failure: Option<&'static str>,
-    /// How it was done: `opaque`, `jwt`, `basic`, `link`.
-    pub means: Option<&'static str>,
-    /// Who did it, or tried to.
-    pub actor: Actor<'a>,
-    /// Whose account it was done to.
-    pub target: Option<Person<'a>>,
-    /// The signing key that it was done to.
-    pub key: Option<&'a str>,
-    /// The client's address.
-    pub client: Option<&'a str>,
-    /// The request's id.
-    pub request_id: Option<&'a str>,
-}
-
-/// Who did something.
-#[derive(Debug, Clone, Copy)]
-pub enum Actor<'a> {
-    /// A user who was proved, or who was named by a login.
-    User(Person<'a>),
-    /// Somebody who needed no credential, or had no good one.
-    Anonymous,
-    /// An operator at a shell.
-    Shell,
-}
-
-/// An account as the audit log names it.
-#[derive(Debug, Clone, Copy)]
-pub struct Person<'a> {
-    /// Its number.
-    pub id: &'a str,
-    /// Its username, where that is at hand.
-    pub name: Option<&'a str>,
 }
 
 impl AuditLog {
@@ -99,59 +56,64 @@ impl AuditLog {
     }
 
     /// Writes a deed down.
-    pub fn write(&self, record: &AuditRecord<'_>) {
+    pub fn write(&self, deed: &Deed) {
         let Some(lines) = &self.lines else { return };
-        let mut line = Vec::with_capacity(512);
-        write_line(&mut line, record);
-        lines.push(&line);
+        lines.push(audit_line(deed).as_bytes());
         if lines.dropped() > 0 && !self.told.swap(true, Ordering::Relaxed) {
             tracing::error!("lines of the audit log are lost: it cannot be written fast enough");
         }
     }
+
+    /// Reads how many lines were lost, without holding the log.
+    pub fn dropped_reader(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let read = self.lines.as_ref().map(RequestLog::dropped_reader);
+        move || read.as_ref().map_or(0, |read| read())
+    }
 }
 
-fn write_line(line: &mut Vec<u8>, record: &AuditRecord<'_>) {
-    let mut line = Line::on(line);
+/// The line of a deed, with its end.
+#[must_use]
+pub fn audit_line(deed: &Deed) -> String {
+    let mut line = Vec::with_capacity(512);
+    write_line(&mut Line::on(&mut line), deed);
+    // Text was written into it, and escapes.
+    String::from_utf8(line).unwrap_or_default()
+}
+
+fn write_line(line: &mut Line<'_>, deed: &Deed) {
     line.word("{\"@timestamp\":\"");
-    line.time(record.at);
-    line.text("\",\"event.dataset\":\"portcullis.audit\",\"event.action\":", record.action);
-    line.word(match record.action.split_once('.') {
+    line.time(deed.at);
+    line.text("\",\"event.dataset\":\"portcullis.audit\",\"event.action\":", &deed.action);
+    line.word(match deed.action.split_once('.') {
         Some(("identity" | "token", _)) => ",\"event.category\":[\"authentication\"]",
         Some(("key", _)) => ",\"event.category\":[\"configuration\"]",
         _ => ",\"event.category\":[\"iam\"]",
     });
-    let outcome = if record.failure.is_none() { "success" } else { "failure" };
+    let outcome = if deed.failure.is_none() { "success" } else { "failure" };
     line.text(",\"event.outcome\":", outcome);
-    line.some_text(",\"event.reason\":", record.failure);
-    line.some_text(",\"portcullis.means\":", record.means);
-    match record.actor {
-        Actor::User(Person { id, name }) => {
-            line.text(",\"portcullis.actor\":\"user\",\"user.id\":", id);
-            line.some_text(",\"user.name\":", name);
-        }
-        Actor::Anonymous => line.word(",\"portcullis.actor\":\"anonymous\""),
-        Actor::Shell => {
-            line.word(",\"portcullis.actor\":\"shell\"");
-            line.some_text(",\"user.id\":", operator().as_deref());
-        }
+    line.some_text(",\"event.reason\":", deed.failure.as_deref());
+    line.some_text(",\"portcullis.means\":", deed.means.as_deref());
+    let (actor, person) = match &deed.actor {
+        Actor::User(person) => ("user", Some(person)),
+        Actor::Anonymous => ("anonymous", None),
+        Actor::Shell(person) => ("shell", person.as_ref()),
+    };
+    line.text(",\"portcullis.actor\":", actor);
+    if let Some(Person { id, name }) = person {
+        line.text(",\"user.id\":", id);
+        line.some_text(",\"user.name\":", name.as_deref());
     }
-    line.some_text(",\"user.target.id\":", record.target.map(|target| target.id));
-    line.some_text(",\"user.target.name\":", record.target.and_then(|target| target.name));
-    line.some_text(",\"portcullis.key\":", record.key);
-    line.some_text(",\"client.ip\":", record.client);
-    line.some_text(",\"http.request.id\":", record.request_id);
+    if let Some(target) = &deed.target {
+        line.text(",\"user.target.id\":", itoa::Buffer::new().format(target.id.0));
+        line.some_text(",\"user.target.name\":", target.name.as_deref());
+    }
+    line.some_text(",\"portcullis.key\":", deed.key.as_deref());
+    if let Some(count) = deed.count {
+        line.number(",\"portcullis.count\":", count);
+    }
+    line.some_text(",\"client.ip\":", deed.client.as_deref());
+    line.some_text(",\"http.request.id\":", deed.request_id.as_deref());
     line.word("}\n");
-}
-
-/// Who is at the shell, by the number under which the person logged in to the machine; that
-/// outlives `sudo` and cannot be made up. Without such, the number that the process runs under.
-fn operator() -> Option<String> {
-    const NOBODY: &str = "4294967295";
-    let login = std::fs::read_to_string("/proc/self/loginuid").ok();
-    let login = login.map(|text| text.trim().to_owned());
-    let own = || std::fs::metadata("/proc/self").ok().map(|own| own.uid().to_string());
-    let uid = login.filter(|uid| !uid.is_empty() && uid != NOBODY).or_else(own)?;
-    Some(format!("uid:{uid}"))
 }
 
 /// A file that is added to. If it was moved away (logrotate), it is made anew under its name.
@@ -191,25 +153,17 @@ impl Write for Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Target, Timestamp, UserId};
 
-    fn deed() -> AuditRecord<'static> {
-        AuditRecord {
-            at: Timestamp::from_micros(1_700_000_000_000_042),
-            action: "user.delete",
-            failure: None,
-            means: None,
-            actor: Actor::User(Person { id: "7", name: Some("ada") }),
-            target: Some(Person { id: "8", name: Some("bob") }),
-            key: None,
-            client: Some("203.0.113.9"),
-            request_id: Some("00ff"),
+    fn deed() -> Deed {
+        let person = |id: &str, name: &str| Person { id: id.into(), name: Some(name.into()) };
+        Deed {
+            actor: Actor::User(person("7", "ada")),
+            target: Some(Target { id: UserId(8), name: Some("bob".into()) }),
+            client: Some("203.0.113.9".into()),
+            request_id: Some("00ff".into()),
+            ..Deed::new("user.delete", Timestamp::from_micros(1_700_000_000_000_042))
         }
-    }
-
-    fn text(record: &AuditRecord<'_>) -> String {
-        let mut line = Vec::new();
-        write_line(&mut line, record);
-        String::from_utf8(line).unwrap()
     }
 
     #[test]
@@ -221,21 +175,12 @@ mod tests {
             r#""user.target.name":"bob","client.ip":"203.0.113.9","http.request.id":"00ff"}"#,
             "\n"
         );
-        assert_eq!(text(&deed()), expected);
+        assert_eq!(audit_line(&deed()), expected);
     }
 
     #[test]
     fn a_failed_one_says_why_and_nothing_that_is_not_known() {
-        let record = AuditRecord {
-            action: "identity.login",
-            failure: Some("wrong_password"),
-            means: Some("jwt"),
-            actor: Actor::Anonymous,
-            target: None,
-            client: None,
-            request_id: None,
-            ..deed()
-        };
+        let deed = Deed::new("identity.login", deed().at).by("jwt").failed("wrong_password");
         let expected = concat!(
             r#"{"@timestamp":"2023-11-14T22:13:20.000042Z","event.dataset":"portcullis.audit","#,
             r#""event.action":"identity.login","event.category":["authentication"],"#,
@@ -243,14 +188,32 @@ mod tests {
             r#""portcullis.means":"jwt","portcullis.actor":"anonymous"}"#,
             "\n"
         );
-        assert_eq!(text(&record), expected);
+        assert_eq!(audit_line(&deed), expected);
+    }
+
+    #[test]
+    fn a_deed_at_a_shell_says_what_key_and_how_many() {
+        let operator = Person { id: "uid:0".into(), name: None };
+        let deed = Deed {
+            actor: Actor::Shell(Some(operator)),
+            count: Some(500),
+            ..Deed::new("key.revoke", deed().at).to_key("k1")
+        };
+        let expected = concat!(
+            r#"{"@timestamp":"2023-11-14T22:13:20.000042Z","event.dataset":"portcullis.audit","#,
+            r#""event.action":"key.revoke","event.category":["configuration"],"#,
+            r#""event.outcome":"success","portcullis.actor":"shell","user.id":"uid:0","#,
+            r#""portcullis.key":"k1","portcullis.count":500}"#,
+            "\n"
+        );
+        assert_eq!(audit_line(&deed), expected);
     }
 
     #[test]
     fn a_name_cannot_leave_its_place() {
         let name = "a\"},{\n\u{1b}\\";
-        let actor = Actor::User(Person { id: "7", name: Some(name) });
-        let line = text(&AuditRecord { actor, ..deed() });
+        let actor = Actor::User(Person { id: "7".into(), name: Some(name.into()) });
+        let line = audit_line(&Deed { actor, ..deed() });
         assert_eq!(line.matches('\n').count(), 1);
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["user.name"], name);

@@ -18,17 +18,21 @@ impl CertificateSeries {
         let current = make
             .gauge("tls_certificates_current", "0 if the files hold what cannot be used, else 1.");
         current.set(1);
+        let reloads = make.counters(
+            "tls_certificate_reloads_total",
+            "Attempts to take changed certificates into use.",
+            &["outcome"],
+        );
+        for outcome in ["success", "failure"] {
+            reloads.with_label_values(&[outcome]);
+        }
         Self {
             expiry: make.gauges(
                 "tls_certificate_expiry_seconds",
                 "When the certificate in use ends, in seconds since 1970.",
                 &["sni"],
             ),
-            reloads: make.counters(
-                "tls_certificate_reloads_total",
-                "Attempts to take changed certificates into use.",
-                &["outcome"],
-            ),
+            reloads,
             current,
         }
     }

@@ -30,6 +30,13 @@ impl IssuerSeries {
         }
     }
 
+    /// There is this issuer: what comes of asking it is counted from nought on.
+    pub fn known(&self, issuer: &str) {
+        for result in ["success", "error"] {
+            self.asked.with_label_values(&[issuer, result]);
+        }
+    }
+
     /// An issuer was asked for its key set; `result` is `success` or `error`.
     pub fn asked(&self, issuer: &str, result: &'static str) {
         self.asked.with_label_values(&[issuer, result]).inc();

@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{
-    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, PullingGauge,
-    Registry, TextEncoder,
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
 };
 
 use super::certificates::CertificateSeries;
 use super::checks::CheckSeries;
 use super::issuer_series::IssuerSeries;
 use super::maker::Maker;
+use super::process;
 use super::record::RequestRecord;
+use super::scrape::Asking;
 use super::series::RouteSeries;
 use super::trace_series::TraceSeries;
 use super::upstreams::{UpstreamMetrics, UpstreamSeries};
@@ -35,9 +36,28 @@ const CHECK_BUCKETS: [f64; 13] =
 const PROPAGATION_BUCKETS: [f64; 12] =
     [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 5.0, 60.0];
 
+/// Why connections and requests are refused before the gate sees them.
+const SERVER_REFUSALS: [&str; 13] = [
+    "connection_limit",
+    "address_limit",
+    "not_a_proxy",
+    "proxy_header",
+    "tls_handshake",
+    "abandoned_streams",
+    "bad_request",
+    "request_timeout",
+    "head_too_large",
+    "method_not_allowed",
+    "version_not_supported",
+    "expectation_failed",
+    "misdirected_request",
+];
+
 /// All metrics.
 pub struct Metrics {
-    registry: Registry,
+    pub(super) registry: Registry,
+    pub(super) asking: Asking,
+    ready: IntGauge,
     routes: RouteSeries,
     in_flight: IntGauge,
     connections: IntGauge,
@@ -71,17 +91,25 @@ impl Metrics {
         let build = make.gauges("build_info", "The version that runs.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let listener = |name, help| make.gauges(name, help, &["listener"]);
+        process::register(&make.registry);
+        let refused = make.counters(
+            "server_refused_total",
+            "Connections and requests that were refused before the gate saw them.",
+            &["reason"],
+        );
+        // From nought on, so that a rate sees the first.
+        for reason in SERVER_REFUSALS {
+            refused.with_label_values(&[reason]);
+        }
         Arc::new(Self {
+            asking: Asking::default(),
+            ready: make.gauge("ready", "1 if it should be sent requests, as /readyz says."),
             routes,
             in_flight: listener("http_requests_in_flight", "Requests under way.")
                 .with_label_values(&["traffic"]),
             connections: listener("connections", "Connections open.")
                 .with_label_values(&["traffic"]),
-            refused: make.counters(
-                "server_refused_total",
-                "Connections and requests that were refused before the gate saw them.",
-                &["reason"],
-            ),
+            refused,
             upstreams: UpstreamSeries::new(&make),
             checks: CheckSeries::new(
                 &make.histograms(
@@ -146,6 +174,11 @@ impl Metrics {
         }
     }
 
+    /// Whether this process should be sent requests.
+    pub fn is_ready(&self, ready: bool) {
+        self.ready.set(i64::from(ready));
+    }
+
     /// A request is under way.
     #[must_use]
     pub fn request_started(&self) -> InFlight {
@@ -179,9 +212,25 @@ impl Metrics {
         self.upstreams.of(name)
     }
 
+    /// There is such a cache, and this may come of asking it: counted from nought on.
+    pub fn token_caches(&self, tier: &'static str, results: &[&'static str]) {
+        for result in results {
+            self.checks.cache(tier, result);
+        }
+    }
+
     /// A cache of credentials beyond memory was asked; `result` is `hit` or `miss`.
     pub fn token_cache(&self, tier: &'static str, result: &'static str) {
         self.checks.cache(tier, result).inc();
+    }
+
+    /// Our own API has these endpoints: their requests are counted from nought on.
+    pub fn identity_endpoints(&self, endpoints: impl IntoIterator<Item = &'static str>) {
+        for endpoint in endpoints {
+            for outcome in ["success", "throttled", "refused", "error"] {
+                self.identity_requests.with_label_values(&[endpoint, outcome]);
+            }
+        }
     }
 
     /// A request to our own API was answered with this status. `endpoint`: its path below the
@@ -194,6 +243,13 @@ impl Metrics {
             _ => "error",
         };
         self.identity_requests.with_label_values(&[endpoint, outcome]).inc();
+    }
+
+    /// These throttles may refuse: counted from nought on.
+    pub fn throttles(&self, policies: &[&'static str]) {
+        for policy in policies {
+            self.rate_limited.with_label_values(&[policy]);
+        }
     }
 
     /// A throttle refused a request.
@@ -245,45 +301,6 @@ impl Metrics {
     /// differ by as much.
     pub fn revocation_propagated(&self, after: Duration) {
         self.propagation.observe(after.as_secs_f64());
-    }
-
-    /// Has the age of the revocation set read at each scrape: a follower that stands still
-    /// would otherwise leave its last good number standing.
-    pub fn watch_revocation_age(&self, age: impl Fn() -> Duration + Send + Sync + 'static) {
-        self.watch(
-            "portcullis_revocation_set_age_seconds",
-            "How long ago the log of revocations was read to its end.",
-            move || age().as_secs_f64(),
-        );
-    }
-
-    /// Has a number read at each scrape. The name in full; the second of a name is dropped.
-    pub fn watch(&self, name: &str, help: &str, read: impl Fn() -> f64 + Send + Sync + 'static) {
-        let gauge = PullingGauge::new(name, help, Box::new(read));
-        let watched = gauge.and_then(|gauge| self.registry.register(Box::new(gauge)));
-        if let Err(error) = watched {
-            tracing::error!(metric = name, %error, "a metric cannot be watched");
-        }
-    }
-
-    /// The same for something that is counted.
-    #[expect(clippy::cast_precision_loss, reason = "a metric is a floating-point number")]
-    pub fn watch_count(
-        &self,
-        name: &str,
-        help: &str,
-        read: impl Fn() -> usize + Send + Sync + 'static,
-    ) {
-        self.watch(name, help, move || read() as f64);
-    }
-
-    /// The text that Prometheus reads (`text/plain; version=0.0.4`).
-    #[must_use]
-    pub fn render(&self) -> String {
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_else(|error| {
-            tracing::error!(%error, "the metrics cannot be written");
-            String::new()
-        })
     }
 }
 

@@ -71,6 +71,53 @@ async fn requests_to_the_api_are_counted_by_endpoint_and_outcome() {
 }
 
 #[tokio::test]
+async fn what_is_held_bounded_and_waiting_is_told_from_the_start() {
+    let subject = Subject::with(|settings| settings.cache.tokens = 77).await;
+    counted(
+        &subject,
+        &[
+            "portcullis_ready 1",
+            r#"portcullis_limit{limit="connections"} 10000"#,
+            r#"portcullis_limit{limit="cached_tokens"} 77"#,
+            "portcullis_worker_threads 2",
+            "portcullis_mail_outbox_entries 0",
+            "portcullis_mail_outbox_oldest_age_seconds 0",
+            r#"portcullis_log_lines_dropped_total{log="audit_table"} 0"#,
+            r#"portcullis_server_refused_total{reason="tls_handshake"} 0"#,
+            r#"portcullis_identity_requests_total{endpoint="/jwt/create/",outcome="error"} 0"#,
+            r#"portcullis_rate_limited_total{policy="login_per_account"} 0"#,
+        ],
+    )
+    .await;
+    let text = subject.metrics().await;
+    let start = subject.clock.now().seconds();
+    let value = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    assert!(value("portcullis_config_hash{sha256=\"") >= 1.0);
+    let since = value("portcullis_signing_key_activated_timestamp_seconds{kid=\"");
+    assert!((since - f64::from(u32::try_from(start).unwrap())).abs() < 60.0, "{since}");
+    assert!(value("process_open_fds") < value("process_max_fds"));
+}
+
+#[tokio::test]
+async fn mail_that_waits_is_told_with_its_age() {
+    let subject = Subject::with_real_mail(|settings| {
+        settings.accounts.send_activation_email = true;
+        settings.mail.url = "smtp://127.0.0.1:1".into();
+    })
+    .await;
+    subject.register("ada").await;
+    subject.advance(std::time::Duration::from_secs(5)).await;
+    counted(
+        &subject,
+        &["portcullis_mail_outbox_entries 1", "portcullis_mail_outbox_oldest_age_seconds 5"],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn refusals_of_a_throttle_are_counted_by_its_setting() {
     let subject = Subject::with(|settings| {
         settings.limits.registration_per_address = "1/h".parse().unwrap();

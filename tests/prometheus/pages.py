@@ -14,10 +14,10 @@ TESTS = ROOT / "deploy" / "prometheus" / "portcullis.rules.test.yaml"
 DASHBOARD = ROOT / "deploy" / "grafana" / "portcullis.json"
 
 # Their values come from the configuration, the build, or HTTP.
-OPEN_LABELS = {"route", "upstream", "issuer", "sni", "version", "header", "code", "le"}
+OPEN_LABELS = {"route", "upstream", "issuer", "sni", "version", "header", "code", "kid", "sha256", "le"}
 SEVERITIES = {"critical", "warning", "info"}
 VARIABLES = {"$job": ".+", "$instance": ".+", "$route": ".+", "$__rate_interval": "20s"}
-SELECTOR = re.compile(r"(?<![\w:])((?:portcullis_|job[_:])[\w:]+|up)(\{[^}]*\})?(?![\w:({])")
+SELECTOR = re.compile(r"(?<![\w:])((?:portcullis_|process_|job[_:])[\w:]+|up)(\{[^}]*\})?(?![\w:({])")
 
 
 def documented():

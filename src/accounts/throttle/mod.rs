@@ -32,6 +32,10 @@ pub struct Throttled {
     pub policy: &'static str,
 }
 
+/// What a refusal may be for, by its setting.
+const POLICIES: [&str; 4] =
+    ["login_per_account", "login_per_address", "registration_per_address", "reset_per_account"];
+
 /// Counts tries and refuses those that are too many. Cheap to clone; clones count together.
 #[derive(Clone)]
 pub struct Throttle {
@@ -88,6 +92,7 @@ impl Throttle {
     /// Has every refusal counted.
     #[must_use]
     pub fn counted_in(mut self, metrics: Arc<Metrics>) -> Self {
+        metrics.throttles(&POLICIES);
         self.metrics = Some(metrics);
         self
     }

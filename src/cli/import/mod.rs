@@ -75,9 +75,23 @@ pub enum ImportError {
     /// Our own database did not do it.
     #[error("the database did not do it")]
     Store(#[from] StoreError),
+    /// The audit log cannot be written.
+    #[error("the audit log cannot be written (server.audit_log)")]
+    Audit(#[source] io::Error),
     /// The report cannot be written.
     #[error("the report cannot be written")]
     Report(#[from] io::Error),
+}
+
+impl ImportError {
+    /// The word that the audit log has for it.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Source(_) => "source",
+            Self::Store(_) => "database",
+            Self::Audit(_) | Self::Report(_) => "terminal",
+        }
+    }
 }
 
 impl DjangoArguments {
@@ -98,16 +112,20 @@ impl DjangoArguments {
 /// The command, with the database that the settings name.
 pub(super) async fn run(command: ImportCommand, settings: &Settings) -> anyhow::Result<()> {
     let ImportCommand::Django(arguments) = command;
+    let clock = Clock::system();
     let store = if arguments.dry_run {
         store_to_look_at(settings).await?
     } else {
-        let store = app::open_store(settings).await?;
-        store.migrate().await?;
-        store
+        let opened = async {
+            let store = app::open_store(settings).await?;
+            store.migrate().await?;
+            anyhow::Ok(store)
+        };
+        super::or_told(opened.await, settings, &clock, Some("user.import"))?
     };
     let progress = Progress::on_terminal();
     let out = &mut io::stdout();
-    let done = import(&arguments, settings, &store, &Clock::system(), progress, out).await;
+    let done = import(&arguments, settings, &store, &clock, progress, out).await;
     store.close().await;
     done.map_err(Into::into)
 }

@@ -13,16 +13,17 @@ use crate::accounts::passwords::{SLOWEST_HASH, slower};
 use crate::clock::Clock;
 use crate::config::{Lifetime, Settings};
 use crate::identity::token_digest;
-use crate::model::{LoginId, Timestamp};
+use crate::model::{Deed, LoginId, Timestamp};
 use crate::store::{
-    DjangoRow, DjangoShape, DjangoSource, ImportCursor, ImportMode, ImportOutcome, ImportedEnd,
-    ImportedToken, ImportedUser, Store,
+    DjangoRow, DjangoShape, DjangoSource, ImportCursor, ImportMode, ImportedEnd, ImportedToken,
+    ImportedUser, Store,
 };
 
 use super::accept::{self, Emails};
 use super::progress::Progress;
 use super::report::Report;
 use super::{DjangoArguments, ImportError};
+use crate::cli::deeds::ShellAudit;
 
 /// Users in a page, which is a transaction.
 const PAGE: u32 = 500;
@@ -38,6 +39,26 @@ pub async fn import(
     progress: Progress,
     out: &mut impl Write,
 ) -> Result<()> {
+    let audit = if arguments.dry_run {
+        ShellAudit::off(store, clock)
+    } else {
+        ShellAudit::open(settings, store, clock).map_err(ImportError::Audit)?
+    };
+    let done = take_over(arguments, settings, (store, &audit), clock, progress, out).await;
+    if let Err(error) = &done {
+        audit.told(&audit.deed("user.import").by("django").failed(error.reason())).await;
+    }
+    done
+}
+
+async fn take_over(
+    arguments: &DjangoArguments,
+    settings: &Settings,
+    (store, audit): (&Store, &ShellAudit),
+    clock: &Clock,
+    progress: Progress,
+    out: &mut impl Write,
+) -> Result<()> {
     let (source, shape) = DjangoSource::open(&arguments.from, arguments.tables()).await?;
     let mode = if arguments.dry_run { ImportMode::DryRun } else { ImportMode::Write };
     let emails = if arguments.verified_emails { Emails::Verified } else { Emails::Unverified };
@@ -47,7 +68,7 @@ pub async fn import(
     };
     let name = cursor_name(arguments);
     let report = Report::default();
-    let run = Run { source, shape, store, clock, mode, emails, expires, name, report, out };
+    let run = Run { source, shape, store, audit, clock, mode, emails, expires, name, report, out };
     run.all(progress).await
 }
 
@@ -55,6 +76,7 @@ struct Run<'a, W> {
     source: DjangoSource,
     shape: DjangoShape,
     store: &'a Store,
+    audit: &'a ShellAudit,
     clock: &'a Clock,
     mode: ImportMode,
     emails: Emails,
@@ -160,11 +182,14 @@ impl<W: Write> Run<'_, W> {
             let value = format!("users {end}");
             let cursor = ImportCursor { name: &self.name, value: &value };
             let now = self.clock.now();
-            let outcomes = self.store.import_users(&page, cursor, self.mode, now).await?;
+            let deed = self.audit.deed("user.import").by("django");
+            let store = self.audit.noting(&deed);
+            let outcomes = store.import_users(&page, cursor, self.mode, now).await?;
+            self.noted(deed, outcomes.iter().filter(|outcome| outcome.is_written()).count() as u64);
             for (imported, outcome) in page.iter().zip(outcomes) {
                 let id = imported.user.id.0;
                 self.report.note(id, outcome, self.out)?;
-                if matches!(outcome, ImportOutcome::Added | ImportOutcome::Updated) {
+                if outcome.is_written() {
                     self.report.tokens += u64::from(imported.token.is_some());
                     self.report.memberships += imported.user.groups.len() as u64;
                 }
@@ -284,11 +309,21 @@ impl<W: Write> Run<'_, W> {
             self.report.ended += if self.mode == ImportMode::Write {
                 let value = format!("ended {end}");
                 let cursor = ImportCursor { name: &self.name, value: &value };
-                self.store.import_ended(&page, cursor, now).await?
+                let deed = self.audit.deed("token.import").by("django");
+                let new = self.audit.noting(&deed).import_ended(&page, cursor, now).await?;
+                self.noted(deed, new);
+                new
             } else {
                 page.len() as u64
             };
             last = end;
+        }
+    }
+
+    /// Tells of a page that was written down.
+    fn noted(&self, deed: Deed, count: u64) {
+        if count > 0 {
+            self.audit.noted(&Deed { count: Some(count), ..deed });
         }
     }
 

@@ -16,14 +16,15 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::accounts::names::{self, NameFault};
 use crate::accounts::passwords::{Busy, MAX_PASSWORD_BYTES, Passwords, unusable};
 use crate::accounts::strength::{Attribute, MIN_LENGTH, Person, Weakness, trim, weaknesses};
+use crate::cli::deeds::ShellAudit;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::model::{User, UserId};
+use crate::model::{Deed, User, UserId};
 use crate::store::{Field, NameRules, NewUser, PasswordChange, Store, StoreError};
-use crate::telemetry::{Actor, AuditLog, AuditRecord, Person as Account};
 
 pub use arguments::{Create, Name, UserCommand};
 pub use ask::Asker;
+pub(super) use show::{plain, time};
 
 /// Why a command did nothing. Each is told to the operator; the exit code is 1.
 #[derive(Debug, thiserror::Error)]
@@ -74,20 +75,40 @@ pub async fn run_with(
     out: &mut impl Write,
 ) -> Result<()> {
     // First: what cannot be written down is not done.
-    let audit = AuditLog::open(&settings.server.audit_log).map_err(CommandError::Audit)?;
-    let mut shell = Shell { settings, store, clock, asker, audit, out };
+    let audit = ShellAudit::open(settings, store, clock).map_err(CommandError::Audit)?;
+    let deed = action(&command).map(|action| audit.deed(action));
+    let mut shell = Shell { settings, store, clock, asker, audit, deed, out };
+    let done = shell.carry_out(command).await;
+    if let (Err(error), Some(deed)) = (&done, shell.deed.take()) {
+        shell.audit.told(&deed.failed(error.reason())).await;
+    }
+    done
+}
+
+/// What the audit log calls it; `None`: it changes nothing.
+pub(super) fn action(command: &UserCommand) -> Option<&'static str> {
     match command {
-        UserCommand::Create(create) => shell.create(&create).await,
-        UserCommand::List { json } => shell.list(json).await,
-        UserCommand::Show { user, json } => shell.show(&user, json).await,
-        UserCommand::SetPassword { user, password_stdin, allow_weak_password } => {
-            let weak = Weak::from_flag(allow_weak_password);
-            shell.set_password(&user, password_stdin, weak).await
+        UserCommand::List { .. } | UserCommand::Show { .. } => None,
+        UserCommand::Create(_) => Some("user.create"),
+        UserCommand::SetPassword { .. } => Some("user.password_change"),
+        UserCommand::Activate(_) => Some("user.activate"),
+        UserCommand::Deactivate(_) => Some("user.deactivate"),
+        UserCommand::Delete { .. } => Some("user.delete"),
+        UserCommand::Revoke(_) => Some("identity.logout"),
+    }
+}
+
+impl CommandError {
+    /// The word that the audit log has for it.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) => "unknown_user",
+            Self::Refused(_) => "refused",
+            Self::Declined => "declined",
+            Self::Store(_) => "database",
+            Self::Busy(_) => "busy",
+            Self::Audit(_) | Self::Terminal(_) => "terminal",
         }
-        UserCommand::Activate(user) => shell.activate(&user).await,
-        UserCommand::Deactivate(user) => shell.deactivate(&user).await,
-        UserCommand::Delete { user, yes } => shell.delete(&user, yes).await,
-        UserCommand::Revoke(user) => shell.revoke(&user).await,
     }
 }
 
@@ -96,7 +117,9 @@ struct Shell<'a, W> {
     store: &'a Store,
     clock: &'a Clock,
     asker: &'a mut Asker,
-    audit: AuditLog,
+    audit: ShellAudit,
+    /// What is being done, until it is; `None` if that is nothing to tell.
+    deed: Option<Deed>,
     out: &'a mut W,
 }
 
@@ -113,6 +136,24 @@ impl Weak {
 }
 
 impl<W: Write> Shell<'_, W> {
+    async fn carry_out(&mut self, command: UserCommand) -> Result<()> {
+        match command {
+            UserCommand::Create(create) => self.create(&create).await,
+            UserCommand::List { json } => self.list(json).await,
+            UserCommand::Show { user, json } => self.show(&user, json).await,
+            UserCommand::SetPassword { user, password_stdin, allow_weak_password } => {
+                let weak = Weak::from_flag(allow_weak_password);
+                self.set_password(&user, password_stdin, weak).await
+            }
+            UserCommand::Activate(user) => self.set_active(&user, true, "is active").await,
+            UserCommand::Deactivate(user) => {
+                self.set_active(&user, false, "is inactive; its logins have ended").await
+            }
+            UserCommand::Delete { user, yes } => self.delete(&user, yes).await,
+            UserCommand::Revoke(user) => self.revoke(&user).await,
+        }
+    }
+
     async fn create(&mut self, create: &Create) -> Result<()> {
         let mut faults = Vec::new();
         let username = names::username(&create.name).unwrap_or_else(|found| {
@@ -147,12 +188,13 @@ impl<W: Write> Shell<'_, W> {
             is_superuser: create.superuser,
             email_verified: !email.is_empty() && !create.unverified_email,
         };
-        let user = self.store.create_user(new, rules, None, None, self.clock.now()).await;
+        let user = self.noting().create_user(new, rules, None, None, self.clock.now()).await;
         let user = user.map_err(|error| match error {
             StoreError::Taken(field) => taken(field),
             other => CommandError::Store(other),
         })?;
-        self.done("user.create", &user, "was created")
+        self.deed = self.deed.take().map(|deed| deed.to(&user));
+        self.done(&user, "was created")
     }
 
     async fn list(&mut self, json: bool) -> Result<()> {
@@ -196,28 +238,25 @@ impl<W: Write> Shell<'_, W> {
             set_last_login: false,
             verified_email: None,
         };
-        let changed = self.store.change_password(user.id, change, None, self.clock.now()).await;
+        let changed = self.noting().change_password(user.id, change, None, self.clock.now()).await;
         needs(name, changed)?;
         let done = if log_out {
             "has a new password; its logins have ended"
         } else {
             "has a new password"
         };
-        self.done("user.password_change", &user, done)
+        self.done(&user, done)
     }
 
-    async fn activate(&mut self, name: &Name) -> Result<()> {
+    async fn set_active(&mut self, name: &Name, active: bool, done: &str) -> Result<()> {
         let user = self.find(name).await?;
-        let changed = self.store.set_active(user.id, true, self.clock.now()).await;
-        needs(name, changed)?;
-        self.done("user.activate", &user, "is active")
-    }
-
-    async fn deactivate(&mut self, name: &Name) -> Result<()> {
-        let user = self.find(name).await?;
-        let changed = self.store.set_active(user.id, false, self.clock.now()).await;
-        needs(name, changed)?;
-        self.done("user.deactivate", &user, "is inactive; its logins have ended")
+        let changed = self.noting().set_active(user.id, active, self.clock.now()).await;
+        let (_, entries) = needs(name, changed)?;
+        if let Some(deed) = self.deed.take_if(|_| entries.is_empty()) {
+            // It was so before: no transaction wrote anything.
+            self.audit.told(&deed).await;
+        }
+        self.done(&user, done)
     }
 
     async fn delete(&mut self, name: &Name, yes: bool) -> Result<()> {
@@ -226,20 +265,20 @@ impl<W: Write> Shell<'_, W> {
         if !yes && !self.asker.confirm(&question)? {
             return Err(CommandError::Declined);
         }
-        let deleted = self.store.delete_user(user.id, self.clock.now()).await;
+        let deleted = self.noting().delete_user(user.id, self.clock.now()).await;
         needs(name, deleted)?;
-        self.done("user.delete", &user, "was deleted")
+        self.done(&user, "was deleted")
     }
 
     async fn revoke(&mut self, name: &Name) -> Result<()> {
         let user = self.find(name).await?;
-        let cut = self.store.cut_user(user.id, self.clock.now()).await;
+        let cut = self.noting().cut_user(user.id, self.clock.now()).await;
         needs(name, cut)?;
-        self.done("identity.logout", &user, "has no logins any more")
+        self.done(&user, "has no logins any more")
     }
 
     /// By `#id`, by the exact name, or by its stored form.
-    async fn find(&self, name: &Name) -> Result<User> {
+    async fn find(&mut self, name: &Name) -> Result<User> {
         let found = match name.name.strip_prefix('#') {
             Some(id) => match id.parse() {
                 Ok(id) => self.store.user(UserId(id)).await,
@@ -250,7 +289,14 @@ impl<W: Write> Shell<'_, W> {
                 found => found,
             },
         };
-        needs(name, found)
+        let user = needs(name, found)?;
+        self.deed = self.deed.take().map(|deed| deed.to(&user));
+        Ok(user)
+    }
+
+    /// The store, whose next change is written down with what is being done.
+    fn noting(&self) -> Store {
+        self.deed.as_ref().map_or_else(|| self.store.clone(), |deed| self.audit.noting(deed))
     }
 
     /// Asks for a password and hashes it.
@@ -295,20 +341,11 @@ impl<W: Write> Shell<'_, W> {
         NameRules { unique_email: accounts.unique_email, reuse_usernames: accounts.reuse_usernames }
     }
 
-    /// Writes it down and says it.
-    fn done(&mut self, action: &'static str, user: &User, what: &str) -> Result<()> {
-        let id = user.id.to_string();
-        self.audit.write(&AuditRecord {
-            at: self.clock.now(),
-            action,
-            failure: None,
-            means: None,
-            actor: Actor::Shell,
-            target: Some(Account { id: &id, name: Some(&user.username) }),
-            key: None,
-            client: None,
-            request_id: None,
-        });
+    /// Tells of what a transaction wrote down, and says it.
+    fn done(&mut self, user: &User, what: &str) -> Result<()> {
+        if let Some(deed) = self.deed.take() {
+            self.audit.noted(&deed);
+        }
         Ok(writeln!(self.out, "user {} {what}", show::title(user))?)
     }
 }

@@ -124,7 +124,7 @@ pub(super) fn title(user: &User) -> String {
 }
 
 /// Text without control characters.
-pub(super) fn plain(text: &str) -> String {
+pub(in crate::cli) fn plain(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
 
@@ -132,7 +132,8 @@ fn has_password(user: &User) -> bool {
     is_usable(user.password.expose_secret())
 }
 
-fn time(at: Timestamp) -> String {
+/// A moment, to the second.
+pub(in crate::cli) fn time(at: Timestamp) -> String {
     let seconds = u64::try_from(at.seconds()).unwrap_or(0).min(LAST_SECOND);
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }

@@ -1,5 +1,8 @@
 //! `[server]` but for its listeners, `[database]`, `[redis]` and the root secret.
 
+use std::time::Duration;
+
+use crate::config::Lifetime;
 use crate::config::endpoint::{host_and_port, is_host_name};
 use crate::config::fault::Report;
 use crate::config::sections::{Database, Pool, Server, Settings};
@@ -8,6 +11,7 @@ const SHORTEST_SECRET: usize = 32;
 
 pub(super) fn check(settings: &Settings, report: &mut Report) {
     hosts(&settings.server, report);
+    audit(&settings.server, report);
     database(&settings.database, report);
     secret_key(settings, report);
     redis(settings, report);
@@ -23,6 +27,18 @@ fn hosts(server: &Server, report: &mut Report) {
             let remedy = "write a name such as app.example.com, without scheme and path";
             report.element_fault("server.allowed_hosts", index, text, remedy);
         }
+    }
+}
+
+fn audit(server: &Server, report: &mut Report) {
+    const SHORTEST: Duration = Duration::from_hours(1);
+    if matches!(server.audit_retention, Lifetime::For(kept) if kept < SHORTEST) {
+        let text = "entries would be gone before anybody can read them";
+        report.fault(
+            "server.audit_retention",
+            text,
+            "write an hour or more, such as 90d, or never",
+        );
     }
 }
 

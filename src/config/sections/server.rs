@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Listener, Tls};
 use crate::config::forms;
-use crate::config::values::{Period, SecretText};
+use crate::config::values::{Lifetime, Period, SecretText};
 
 /// Listeners and the life of the process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +46,10 @@ pub struct Server {
     pub log_format: LogFormat,
     /// Where it is written who did what to whom: `stderr`, `file:/path`; empty: nowhere.
     pub audit_log: AuditTarget,
+    /// Whether the database keeps it as well. Default false.
+    pub audit_table: bool,
+    /// How long the database keeps it; `never`: without end. Default 90d.
+    pub audit_retention: Lifetime,
     /// Certificates of the traffic listeners; none: plain HTTP.
     pub tls: Option<Tls>,
     /// Listeners beside `listen`, each with settings of its own.
@@ -67,6 +71,8 @@ impl Default for Server {
             drain_timeout: Period::seconds(30),
             log_format: LogFormat::Json,
             audit_log: AuditTarget::Nowhere,
+            audit_table: false,
+            audit_retention: Lifetime::For(*Period::days(90)),
             tls: None,
             listeners: Vec::new(),
         }

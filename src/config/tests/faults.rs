@@ -19,6 +19,16 @@ fn an_audit_log_that_goes_nowhere_good_is_refused() {
 }
 
 #[test]
+fn an_audit_log_that_is_gone_at_once_is_refused() {
+    assert_eq!(
+        toml("[server]\naudit_retention = \"59m\"\n").faults(),
+        ["p.toml:2:1: server.audit_retention: entries would be gone before anybody can read them"]
+    );
+    assert!(toml("[server]\naudit_retention = \"1h\"\n").load().is_ok());
+    assert!(toml("[server]\naudit_retention = \"never\"\n").load().is_ok());
+}
+
+#[test]
 fn one_file_with_many_faults_yields_all_of_them_with_their_lines() {
     let written = toml(
         r#"secret_key = "hunter2"

@@ -60,6 +60,12 @@ pub async fn new_signing_key(
 }
 
 impl Keys {
+    /// Whether our own keys are in the database, and not a shared secret or files.
+    #[must_use]
+    pub fn are_stored(&self) -> bool {
+        self.stored.is_some()
+    }
+
     /// Reads the stored keys again, after those have gone that nothing can need any more. What
     /// was signed by a key that is not among them any more ends at once. Settings with a shared
     /// secret or with files have none stored.

@@ -14,7 +14,7 @@ use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Method, Request, StatusCode};
 use portcullis::accounts::passwords::{Passwords, unusable};
 use portcullis::accounts::throttle::Throttle;
-use portcullis::accounts::{Accounts, AccountsParts};
+use portcullis::accounts::{Accounts, AccountsParts, AuditTable};
 use portcullis::api::caller::Caller;
 use portcullis::api::{ApiParts, description, router};
 use portcullis::clock::Clock;
@@ -101,6 +101,7 @@ impl World {
             Links::new(root.derive(KeyUse::MailLinks), *settings.accounts.password_reset_timeout);
         let accounts = Accounts::new(AccountsParts {
             audit: AuditLog::off(),
+            audit_table: AuditTable::default(),
             store: store.clone(),
             authenticator: Arc::clone(&authenticator),
             issuer: Arc::new(JwtIssuer::new(&settings, keys)),

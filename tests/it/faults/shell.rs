@@ -115,3 +115,42 @@ async fn a_deletion_reaches_the_gate() {
     let me = Ask::new(Method::GET, "/auth/users/me/").bearer(&access);
     assert_eq!(subject.ask(me).await.status, StatusCode::UNAUTHORIZED);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_has_no_database_is_in_the_audit_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, lines) = (folder.path().join("shell.toml"), folder.path().join("audit.log"));
+    let text = format!(
+        "secret_key = \"a secret of this installation, long enough\"\n\
+         [server]\naudit_log = \"file:{}\"\n[database]\nurl = \"postgres://x@127.0.0.1:1/x\"\n\
+         [[upstreams]]\nname = \"app\"\nservers = [\"127.0.0.1:1\"]\n\
+         [[routes]]\npath = \"/\"\nupstream = \"app\"\n",
+        lines.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let commands: [&[&str]; 5] = [
+        &["user", "create", "ada", "--no-password"],
+        &["user", "list"],
+        &["keys", "rotate"],
+        &["keys", "list"],
+        &["import", "django", "--from", "sqlite:///nowhere"],
+    ];
+    for arguments in commands {
+        let mut command = program();
+        command.args(arguments).arg("--config").arg(&config);
+        let run = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert_eq!(run.status.code(), Some(1), "{arguments:?}");
+    }
+    let text = std::fs::read_to_string(lines).unwrap();
+    let told: Vec<_> = text
+        .lines()
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            ["event.action", "event.outcome", "event.reason", "portcullis.actor"]
+                .map(|field| line[field].as_str().unwrap().to_owned())
+        })
+        .collect();
+    let expected = ["user.create", "key.rotate", "user.import"]
+        .map(|action| [action, "failure", "database", "shell"].map(str::to_owned));
+    assert_eq!(told, expected);
+}

@@ -73,7 +73,8 @@ async fn a_cursor_survives_compaction_and_the_log_stays_in_step(place: &Place) {
     let store = place.store().await;
     end_token(&store, "a").await;
     let (_, cursor) = store.log_since(Cursor::START).await.unwrap();
-    let past = Compaction { log_before: second(9), idle_before: None, now: second(9) };
+    let (idle_before, audit_before) = (None, None);
+    let past = Compaction { log_before: second(9), idle_before, audit_before, now: second(9) };
     store.compact(past).await.unwrap();
     let (entries, later) = store.log_since(cursor).await.unwrap();
     assert!(entries.is_empty());

@@ -160,7 +160,8 @@ async fn what_is_past_is_thrown_away_and_nothing_else(place: &Place) {
     store.end_token("old", Some(ada), second(100), second(10)).await.unwrap();
     store.end_token("new", Some(ada), second(300), second(50)).await.unwrap();
 
-    let past = Compaction { log_before: second(50), idle_before: None, now: second(200) };
+    let (idle_before, audit_before) = (None, None);
+    let past = Compaction { log_before: second(50), idle_before, audit_before, now: second(200) };
     assert_eq!(store.compact(past).await.unwrap(), 3, "an entry, a token, a login");
     assert_eq!(whole_log(&store).await.len(), 1);
     assert!(!store.token_ended("old").await.unwrap());
@@ -179,7 +180,8 @@ async fn more_than_one_batch_is_thrown_away(place: &Place) {
     let rows: Vec<_> = (0..2_500).map(|number| format!("('old{number}', 1, 1)")).collect();
     let values = rows.join(", ");
     place.execute(&format!("INSERT INTO ended_tokens (jti, expires, ended) VALUES {values}")).await;
-    let past = Compaction { log_before: second(0), idle_before: None, now: second(0) };
+    let (idle_before, audit_before) = (None, None);
+    let past = Compaction { log_before: second(0), idle_before, audit_before, now: second(0) };
     assert_eq!(store.compact(past).await.unwrap(), 2_500);
 }
 

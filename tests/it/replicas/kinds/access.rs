@@ -92,7 +92,7 @@ async fn a_user_with_the_documented_rights_may_do_all_that_is_needed_and_no_name
     one.post("/auth/users/reset_password/", reset).await;
     for replica in [&one, &other] {
         let metrics = metrics(replica).await;
-        assert!(metrics.contains("portcullis_redis_refused_commands 0"), "{metrics}");
+        assert!(metrics.contains("portcullis_redis_refused_commands_total 0"), "{metrics}");
         assert!(metrics.contains("portcullis_dependency_up{dependency=\"redis\"} 1"), "{metrics}");
     }
     let names: Vec<String> = server.connect().await.keys("*").await.unwrap();

@@ -22,6 +22,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import redaction
 from servers import Trouble, free_ports
 
 FENCE = re.compile(r"^```\s*(\S*)\s*(.*?)\s*$")
@@ -136,6 +137,8 @@ class Shell:
             # The product's default ports, for files that leave them out.
             "PORTCULLIS__SERVER__LISTEN": self.there("127.0.0.1:8000"),
             "PORTCULLIS__SERVER__TELEMETRY_LISTEN": self.there("127.0.0.1:9464"),
+            # npm would look for a newer one of itself, and tell.
+            "npm_config_update_notifier": "false",
         }
 
     def there(self, text):
@@ -161,12 +164,15 @@ class Shell:
             self.process.stdin.close()
             self.end_group(self.process)
             self.process.stdout.close()
+            for log in self.folder.glob("line-*.log"):
+                redaction.said("documents", log.read_bytes())
 
     def play(self, step, listens):
         if isinstance(step, File):
             (self.folder / step.name).write_text(self.there(step.text))
             return
         text = self.there(step.text)
+        redaction.used(text)
         if text.rstrip().endswith("&"):
             self.start(step, text, listens)
             return

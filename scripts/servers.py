@@ -105,8 +105,8 @@ def answers(port, question, answer):
 class Redis:
     """redis-server or valkey-server; keeps nothing on disk."""
 
-    def __init__(self, folder):
-        self.folder = Path(folder) / "redis"
+    def __init__(self, folder, password=""):
+        self.folder, self.password = Path(folder) / "redis", password
 
     def __enter__(self):
         program = shutil.which("redis-server") or shutil.which("valkey-server")
@@ -118,10 +118,12 @@ class Redis:
         with log.open("wb") as out:
             self.process = subprocess.Popen(
                 [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "",
-                 "--appendonly", "no", "--dir", str(self.folder), "--daemonize", "no"],
+                 "--appendonly", "no", "--dir", str(self.folder), "--daemonize", "no", "--requirepass", self.password],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
-        wait_until(lambda: answers(port, b"PING\r\n", b"+PONG"), self.process, log, "redis-server")
-        self.url = f"redis://127.0.0.1:{port}/"
+        known = b"-NOAUTH" if self.password else b"+PONG"
+        wait_until(lambda: answers(port, b"PING\r\n", known), self.process, log, "redis-server")
+        login = f":{self.password}@" if self.password else ""
+        self.url = f"redis://{login}127.0.0.1:{port}/"
         return self
 
     def __exit__(self, *_):

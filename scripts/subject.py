@@ -10,8 +10,10 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
+import redaction
 from servers import Trouble, last_lines, stop, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,12 +94,14 @@ class Gateway:
         self.log = self.folder / "gateway.log"
         self.file = self.folder / "portcullis.toml"
         self.file.write_text(to_toml(config) + "\n")
+        redaction.used(self.file.read_text())
         self.process = None
 
     def command(self, *arguments, given=""):
         """Runs another command on the same configuration."""
         done = subprocess.run([self.program, *arguments, "--config", self.file], input=given, text=True,
                               capture_output=True, timeout=60)
+        redaction.said("shell", done.stdout + done.stderr)
         if done.returncode != 0:
             raise Trouble(f"portcullis {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout
@@ -105,12 +109,13 @@ class Gateway:
     def create_user(self, username, email, password, *, staff=False, active=True):
         flags = (["--staff"] if staff else []) + ([] if active else ["--inactive"])
         flags.append("--no-password" if password is None else "--password-stdin")
+        redaction.used(json.dumps({"password": password}))
         self.command("user", "create", username, "--email", email, *flags, given=(password or "") + "\n")
 
     def __enter__(self):
         with self.log.open("wb") as out:
             self.process = subprocess.Popen([self.program, "serve", "--config", self.file], stdin=subprocess.DEVNULL,
-                                            stdout=out, stderr=out, start_new_session=True)
+                                            stdout=out, stderr=out, start_new_session=True, env=redaction.environment())
         wait_until(self.is_ready, self.process, self.log, "portcullis serve")
         return self
 
@@ -123,9 +128,14 @@ class Gateway:
 
     def __exit__(self, *_):
         self.faults = self.found_faults()
+        with suppress(OSError), urllib.request.urlopen(f"http://{self.telemetry}/metrics", timeout=10) as answer:
+            redaction.said("metrics", answer.read())
         ended_early = self.process.poll() is not None
         if not stop(self.process, signal.SIGTERM) and not ended_early:
             self.faults.append("the gateway did not stop within its time after SIGTERM")
+        redaction.said("gateway", self.log.read_bytes())
+        for made in self.folder.glob("*.secret"):
+            redaction.used(f'secret_key = "{made.read_text().strip()}"')
         if self.faults:
             print(f"the gateway's last lines:\n{last_lines(self.log, 40)}", file=sys.stderr)
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, RETRY_AFTER,
+    ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, RETRY_AFTER,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -24,6 +24,10 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"api\"");
 
 /// When to ask again after our own trouble: about as long as a failover takes.
 const RETRY_SECONDS: u64 = 5;
+
+/// The methods that some path takes; CONNECT and those that trace are taken by none.
+const TAKEN_SOMEWHERE: HeaderValue =
+    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 
 /// A body of JSON.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Reply {
@@ -59,7 +63,13 @@ pub fn detail(status: StatusCode, detail: &str) -> Reply {
 /// `{"detail": …, "code": …}`.
 #[must_use]
 pub fn error(status: StatusCode, detail: &str, code: &str) -> Reply {
-    json(status, &json!({ "detail": detail, "code": code }))
+    let mut reply = json(status, &json!({ "detail": detail, "code": code }));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        // RFC 9110 section 15.5.6 demands it. Where a method is refused before anybody has looked at
+        // the path, what the path takes is not known.
+        reply.headers_mut().insert(ALLOW, TAKEN_SOMEWHERE);
+    }
+    reply
 }
 
 /// A credential is not good (API and gate alike): 401 with a challenge and the body that

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import redaction
 from servers import STOP_SECONDS, Trouble, free_ports, last_lines, wait_until
 from subject import Gateway, merge
 
@@ -217,10 +218,13 @@ def ask(port, method, path, body=None, headers=(), token=None):
         body, headers["Content-Type"] = json.dumps(body), "application/json"
     if token:
         headers["Authorization"] = f"Bearer {token}"
+    redaction.used(body, *(f"{name}: {value}" for name, value in headers.items()))
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
-        return Answer(answer.status, answer.headers, answer.read().decode(errors="replace"))
+        text = answer.read().decode(errors="replace")
+        redaction.used(text) if answer.status < 400 else redaction.said("refusals", text)
+        return Answer(answer.status, answer.headers, text)
     finally:
         connection.close()

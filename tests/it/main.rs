@@ -8,6 +8,8 @@
 mod tidy;
 
 #[cfg(test)]
+mod ledger;
+#[cfg(test)]
 mod raw;
 #[cfg(test)]
 mod secure;

@@ -19,12 +19,14 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use portcullis::app::{self, Options, Running};
 use portcullis::clock::Clock;
-use portcullis::config::{Access, Argon2, Route, SecretText, Settings, Upstream};
+use portcullis::config::{Access, Argon2, AuditTarget, Route, SecretText, Settings, Upstream};
 use portcullis::mail::{Captured, Transport};
 use portcullis::telemetry::RequestLog;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::ledger;
 
 pub(crate) const PASSWORD: &str = "correct-horse-battery";
 
@@ -76,6 +78,9 @@ impl Subject {
             route("/never/", Access::Deny),
             route("/", Access::Authenticated),
         ];
+        if let Some(path) = ledger::audit_log() {
+            settings.server.audit_log = AuditTarget::File(path);
+        }
         change(&mut settings);
         // The real time to begin with: other parties' clocks (TLS, browsers) do not matter here.
         let clock = Clock::manual(Clock::system().now());
@@ -97,12 +102,17 @@ impl Subject {
         asked: Arc<AtomicUsize>,
         capture: bool,
     ) -> Self {
+        keep_secrets_of(&settings);
         let (transport, mailbox) = Transport::capture();
         let transport = capture.then_some(transport);
         let lines = Lines::default();
         let log = RequestLog::to(lines.clone(), 1024);
         let options = Options { clock: clock.clone(), transport, log, source: None };
         let running = app::start_with(settings.clone(), options).await.unwrap();
+        // The secret that it has made for itself, where none was given.
+        if let Ok(own) = std::fs::read_to_string(folder.path().join("portcullis.db.secret")) {
+            ledger::used(format!("secret_key = {:?}", own.trim()));
+        }
         let address = running.address;
         let telemetry = running.telemetry.unwrap();
         Self { address, telemetry, running, clock, mailbox, asked, folder, settings, lines }
@@ -179,7 +189,9 @@ impl Subject {
     /// The text of the next mail.
     pub(crate) async fn next_letter(&self) -> String {
         let letter = tokio::time::timeout(Duration::from_secs(5), self.mailbox.next());
-        letter.await.expect("a mail within five seconds").text
+        let letter = letter.await.expect("a mail within five seconds");
+        ledger::used(&letter.text);
+        letter.text
     }
 
     /// The path of the link in the next mail, as its last two parts: uid and token.
@@ -187,6 +199,7 @@ impl Subject {
         let letter = tokio::time::timeout(Duration::from_secs(5), self.mailbox.next())
             .await
             .expect("a mail within five seconds");
+        ledger::used(&letter.text);
         let link = letter.text.lines().find(|line| line.starts_with("http")).unwrap().to_owned();
         let mut parts = link.rsplit('/').map(str::to_owned);
         let (token, uid) = (parts.next().unwrap(), parts.next().unwrap());
@@ -240,12 +253,25 @@ impl Subject {
     }
 }
 
+/// Where settings hold secrets.
+fn keep_secrets_of(settings: &Settings) {
+    ledger::used(format!("secret_key = {:?}", settings.secret_key.expose()));
+    ledger::used(format!("signing_key = {:?}", settings.tokens.jwt.signing_key.expose()));
+    for issuer in &settings.tokens.jwt.trusted {
+        ledger::used(format!("secret = {:?}", issuer.secret.expose()));
+    }
+    for url in [&settings.database.url, &settings.redis.url, &settings.mail.url] {
+        ledger::used(url.expose());
+    }
+}
+
 /// What the request log has written.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        ledger::said("requests", bytes);
         self.0.lock().unwrap().write(bytes)
     }
 
@@ -320,12 +346,19 @@ pub(crate) async fn try_exchange(to: SocketAddr, ask: Ask) -> Option<Answer> {
             .method(ask.method)
             .uri(ask.path)
             .header("Host", to.to_string());
+        let path = request.uri_ref().map(ToString::to_string).unwrap_or_default();
         for (name, value) in ask.headers {
+            ledger::used(format!("{name}: {value}"));
             request = request.header(name, value);
         }
+        ledger::used(&ask.body);
         let request = request.body(Full::new(ask.body)).unwrap();
         let (parts, body) = sender.send_request(request).await.ok()?.into_parts();
         let body = body.collect().await.ok()?.to_bytes();
+        match &*path {
+            "/metrics" => ledger::scraped(&body),
+            _ => ledger::answered(parts.status, &body),
+        }
         Some(Answer { status: parts.status, headers: parts.headers, body })
     })
     .await

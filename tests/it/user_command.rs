@@ -10,6 +10,9 @@ use portcullis::config::{Argon2, Settings};
 use portcullis::model::{Timestamp, User, UserId};
 use portcullis::store::Store;
 use secrecy::ExposeSecret;
+use serde_json::json;
+
+use crate::ledger;
 
 const CHEAP: Argon2 = Argon2 { memory_kib: 64, iterations: 1, parallelism: 1 };
 const PASSWORD: &str = "Wmxt-Koru!Zyl9";
@@ -37,7 +40,13 @@ impl Shell {
         let mut asker = Asker::Prepared(answers.iter().map(ToString::to_string).collect());
         let clock = Clock::manual(Timestamp::from_seconds(1_700_000_000));
         let mut out = Vec::new();
-        run_with(command, &self.settings, &self.store, &clock, &mut asker, &mut out).await?;
+        for answer in answers {
+            ledger::used(json!({ "password": answer }).to_string());
+        }
+        let done = run_with(command, &self.settings, &self.store, &clock, &mut asker, &mut out);
+        let done = done.await;
+        ledger::said("shell", format!("{done:?}\n{}", String::from_utf8_lossy(&out)));
+        done?;
         Ok(String::from_utf8(out).unwrap())
     }
 

@@ -31,6 +31,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::described;
+use crate::ledger;
 
 /// A password that is good enough, and another.
 pub(super) const PASSWORD: &str = "Wmxt-Koru!Zyl9";
@@ -121,9 +122,11 @@ impl World {
     pub(super) async fn ask(&self, ask: Ask) -> Answer {
         let request = ask.request();
         let (method, uri) = (request.method().clone(), request.uri().to_string());
+        let request = keep(request).await;
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 1 << 20).await.unwrap().to_vec();
+        ledger::answered(parts.status, &body);
         let fault = described::fault(&self.description, (&method, &uri), parts.status, &body);
         assert_eq!(fault, None);
         Answer { status: parts.status, headers: parts.headers, body }
@@ -252,12 +255,24 @@ impl World {
     pub(super) async fn link(&self, name: &str, purpose: MailPurpose) -> (String, String) {
         let user = self.user(name).await;
         let token = self.links.token(purpose, &user, self.clock.now());
+        ledger::used(format!("token={}", token.expose_secret()));
         (Links::uid(user.id), token.expose_secret().to_owned())
     }
 
     pub(super) fn pass(&self, span: Duration) {
         self.clock.set(self.clock.now().plus(span));
     }
+}
+
+/// The same request, kept for what is secret in it.
+async fn keep(request: Request<Body>) -> Request<Body> {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    for (name, value) in &parts.headers {
+        ledger::used([name.as_str().as_bytes(), b": ", value.as_bytes()].concat());
+    }
+    ledger::used(&body);
+    Request::from_parts(parts, body.into())
 }
 
 /// A request to be sent.

@@ -37,6 +37,8 @@ async fn serve(stream: TcpStream, received: mpsc::Sender<String>) -> std::io::Re
                 in_mail = true;
                 b"354 go on\r\n"
             }
+            text if text.starts_with("EHLO") => b"250-test\r\n250 AUTH PLAIN\r\n",
+            text if text.starts_with("AUTH") => b"235 welcome\r\n",
             _ => b"250 ok\r\n",
         };
         stream.write_all(answer).await?;
@@ -51,7 +53,7 @@ async fn mail_down() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = socket.local_addr().unwrap();
-    let url = SecretText::from(&*format!("smtp://{address}"));
+    let url = SecretText::from(&*format!("smtp://postman:a-password-of-the-post@{address}"));
     let subject = Subject::with_real_mail(|settings| settings.mail.url = url).await;
     subject.register("ada").await;
     let ask = json!({"email": "ada@example.org"});

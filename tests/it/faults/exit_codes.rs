@@ -9,12 +9,15 @@ use crate::subject::echo;
 
 /// Runs it in a thread that may wait.
 async fn output(mut command: Command) -> Output {
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    crate::ledger::said("shell", [&*output.stdout, &output.stderr].concat());
+    output
 }
 
 async fn with(config: &str, arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("portcullis.toml");
+    crate::ledger::used(config);
     std::fs::write(&file, config).unwrap();
     let mut command = program();
     command.args(arguments).arg("--config").arg(&file);

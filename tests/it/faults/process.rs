@@ -13,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+use crate::ledger;
 use crate::subject::{Answer, Ask, exchange};
 
 /// Far more than anything here takes, and an end all the same.
@@ -70,6 +71,7 @@ impl Site {
             "#
         );
         let config = folder.path().join("portcullis.toml");
+        ledger::used(&text);
         std::fs::write(&config, text).unwrap();
         Self { folder, config }
     }
@@ -105,6 +107,10 @@ impl Process {
     pub(crate) async fn begin_within(config: &Path, environment: &[(&str, &str)]) -> Self {
         let mut program = program();
         program.args(["serve", "--config"]).arg(config).envs(environment.iter().copied());
+        program.stdout(ledger::voice_of_process("requests"));
+        if let Some(path) = ledger::audit_log() {
+            program.env("PORTCULLIS__SERVER__AUDIT_LOG", format!("file:{}", path.display()));
+        }
         let mut child = program.spawn().expect("it starts");
         let log = read_log(&mut child);
         let telemetry = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -196,6 +202,7 @@ fn read_log(child: &mut Child) -> mpsc::Receiver<Value> {
     let errors = BufReader::new(child.stderr.take().unwrap());
     std::thread::spawn(move || {
         for line in errors.lines().map_while(Result::ok) {
+            ledger::said("log", &line);
             // What nobody waits for is dropped.
             let _ = sender.try_send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
         }

@@ -23,6 +23,7 @@ async fn user(subject: &Subject, arguments: &[&str]) {
     let mut command = program();
     command.arg("user").arg("--config").arg(&config).args(arguments);
     let run = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    crate::ledger::said("shell", [run.stdout, run.stderr.clone()].concat());
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
 }
 

@@ -126,7 +126,10 @@ async fn methods_that_no_application_gets_are_405() {
     let gateway = Gateway::before(&app).await;
     for method in ["TRACE", "TRACK", "CONNECT"] {
         let request = format!("{method} /public/a HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!(gateway.client().await.ask(request).await.status, 405, "{method}");
+        let answer = gateway.client().await.ask(request).await;
+        assert_eq!(answer.status, 405, "{method}");
+        let taken = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        assert_eq!(answer.header("allow"), taken, "{method}");
     }
     assert_eq!(app.received().len(), 0);
 }

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use portcullis::{app, config};
 use tempfile::TempDir;
 
+use crate::ledger;
 use crate::raw::{App, Client};
 
 mod bodies;
@@ -91,11 +92,13 @@ impl Gateway {
             "username": "ada", "email": "ada@example.com",
             "password": PASSWORD, "re_password": PASSWORD,
         });
+        ledger::used(user.to_string());
         let answer = client.ask(post("/auth/users/", &user.to_string())).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         let login = serde_json::json!({ "username": "ada", "password": PASSWORD });
         let answer = client.ask(post("/auth/jwt/create/", &login.to_string())).await;
         assert_eq!(answer.status, 200, "{answer:?}");
+        ledger::used(&answer.body);
         answer.json()["access"].as_str().unwrap().to_owned()
     }
 }

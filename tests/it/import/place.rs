@@ -10,6 +10,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
+use crate::ledger;
+
 /// Users, tokens and a blacklist, as Django 6.1 wrote them.
 pub(super) const SAMPLE: &str = include_str!("../../conformance/django-import/sample.sql");
 
@@ -39,6 +41,7 @@ impl Move {
         options.connect().await.unwrap().close().await.unwrap();
         let new = Self { from: new.file("django.sqlite3"), ..new };
         new.change(SAMPLE).await;
+        ledger::used(SAMPLE);
         new
     }
 
@@ -84,6 +87,7 @@ impl Move {
         let quiet = Progress::Silent;
         let done = import(&arguments, &settings, &store, &self.clock, quiet, &mut out).await;
         store.close().await;
+        ledger::said("shell", format!("{done:?}\n{}", String::from_utf8_lossy(&out)));
         done.map(|()| String::from_utf8(out).unwrap())
     }
 }

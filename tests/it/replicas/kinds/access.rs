@@ -77,11 +77,18 @@ fn documented_rights() -> Vec<String> {
 async fn a_user_with_the_documented_rights_may_do_all_that_is_needed_and_no_name_is_told() {
     let rights = documented_rights();
     assert!(rights.len() > 10 && rights.iter().all(|right| right.starts_with('+')), "{rights:?}");
-    let mut arguments =
-        vec!["--user", "gateway", "on", ">a-secret", "~portcullis:*", "&portcullis:*"];
+    let mut arguments = vec![
+        "--user",
+        "gateway",
+        "on",
+        ">a-secret-of-the-acl-user",
+        "~portcullis:*",
+        "&portcullis:*",
+    ];
     arguments.extend(rights.iter().map(String::as_str));
     let server = Server::start(&arguments).await;
-    let world = world(format!("redis://gateway:a-secret@127.0.0.1:{}", server.port)).await;
+    let world =
+        world(format!("redis://gateway:a-secret-of-the-acl-user@127.0.0.1:{}", server.port)).await;
     let (one, other) = (world.replica().await, world.replica().await);
     one.register("quuxian").await;
     they_share(&one, &other, "quuxian").await;

@@ -414,8 +414,7 @@ mod tests {
         metrics.rate_limited("login_per_account");
         metrics.spoofed_header("x-forwarded-user");
         metrics.password_hashed("argon2id", took);
-        let _waiting = metrics.password_waiting();
-        let _open = metrics.connection_opened();
+        let _held = (metrics.password_waiting(), metrics.connection_opened());
         metrics.password_rejected();
         metrics.certificates_expire([("a.example".to_owned(), 1)].into_iter());
         metrics.certificates_reloaded(false);

@@ -53,7 +53,10 @@ async fn redis_user(rights: &[&str]) -> String {
     let mut command = redis::cmd("ACL");
     command.arg("SETUSER").arg(&user).arg(&["on", ">hunter2", "~portcullis:*", "&portcullis:*"]);
     command.arg(rights).query_async::<()>(&mut connection).await.unwrap();
-    redis_url().replace("redis://", &format!("redis://{user}:hunter2@"))
+    let url = redis_url();
+    let server =
+        url.rsplit_once('@').map_or_else(|| &url["redis://".len()..], |(_, server)| server);
+    format!("redis://{user}:hunter2@{server}")
 }
 
 #[tokio::test(flavor = "multi_thread")]

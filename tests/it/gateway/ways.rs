@@ -35,7 +35,9 @@ async fn ask(gateway: &Gateway, method: &str, way: &str, lines: &str) -> (Answer
 
 #[tokio::test]
 async fn answers_come_back_the_same_both_ways() {
-    const ANSWERS: [(&str, &str); 21] = [
+    const ANSWERS: [(&str, &str); 23] = [
+        ("a folded line", "HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nok"),
+        ("other letters", "HTTP/1.1 200 OK\r\nX-A: \u{e9}\r\nContent-Length: 2\r\n\r\nok"),
         ("a length", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
         ("no body", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
         (

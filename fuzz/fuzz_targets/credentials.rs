@@ -4,7 +4,7 @@
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use portcullis::identity::{Credential, claimed, claimed_basic};
+use portcullis::identity::{Credential, JwtWords, claimed, claimed_basic};
 
 fuzz_target!(|raw: &[u8]| {
     let mut headers = HeaderMap::new();
@@ -12,7 +12,7 @@ fuzz_target!(|raw: &[u8]| {
         let Ok(value) = HeaderValue::from_bytes(line) else { return };
         headers.append(AUTHORIZATION, value);
     }
-    let read = claimed(&headers);
+    let read = claimed(&headers, &JwtWords::new(&["Bearer".to_owned(), "JWT".to_owned()]));
     let _ = claimed_basic(&headers);
     if let Ok(Some(Credential::Opaque(token) | Credential::Jwt(token))) = read {
         assert_eq!(headers.len(), 1, "of several lines none may be believed");

@@ -124,9 +124,9 @@ impl<A: HttpServerApp + std::marker::Send + Sync + 'static> Edge<A> {
         session.set_pipelined_prefix(request);
         let work = pin!(arrival.around(self.app.process_new_http(session, &self.ends.leaving)));
         let reused = to_its_end(work, arrival, alarm).await?;
-        // Taken by now, normally; otherwise the two would hold each other.
-        drop(arrival.take_over());
-        if !arrival.has_reached_phases() {
+        // One that was judged already and that nobody has taken over; the two hold each other.
+        let is_left = arrival.take_over().is_some();
+        if is_left || !arrival.has_reached_phases() {
             // Pingora answers these with 400 and closes.
             self.recorder.refused_early(arrival, &first_line, 400, "bad_request", "");
         }

@@ -21,9 +21,16 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// The connections that one worker keeps.
 #[derive(Debug, Default)]
 pub(in crate::gateway) struct Kept {
-    /// By what they may be used for: [`Peer::key`].
-    idle: Mutex<HashMap<u64, Vec<Idle>>>,
+    all: Mutex<Shelf>,
     most: usize,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    /// By what they may be used for: [`Peer::key`].
+    idle: HashMap<u64, Vec<Idle>>,
+    /// Of all together, so that nobody has to count them for each request.
+    count: usize,
 }
 
 #[derive(Debug)]
@@ -35,16 +42,18 @@ struct Idle {
 impl Kept {
     /// `most`: to all servers together.
     pub(in crate::gateway) fn new(most: usize) -> Self {
-        Self { idle: Mutex::default(), most }
+        Self { all: Mutex::default(), most }
     }
 
     /// One to this peer, the one used last, if there is one that still stands.
     pub(super) fn take(&self, peer: &Peer) -> Option<Stream> {
-        let mut idle = self.idle.lock();
+        let mut all = self.all.lock();
+        let Shelf { idle, count } = &mut *all;
         let here = idle.get_mut(&peer.key)?;
         let now = Instant::now();
         loop {
             let mut last = here.pop()?;
+            *count -= 1;
             if last.until > now && is_quiet(&mut last.stream) {
                 return Some(last.stream);
             }
@@ -54,10 +63,11 @@ impl Kept {
     /// Keeps one for as long as the peer's are kept.
     pub(super) fn put(&self, peer: &Peer, stream: Stream) {
         let Some(time) = peer.http.options.idle_timeout else { return };
-        let mut idle = self.idle.lock();
-        if idle.values().map(Vec::len).sum::<usize>() < self.most {
+        let mut all = self.all.lock();
+        if all.count < self.most {
             let until = Instant::now() + time;
-            idle.entry(peer.key).or_default().push(Idle { stream, until });
+            all.idle.entry(peer.key).or_default().push(Idle { stream, until });
+            all.count += 1;
         }
     }
 
@@ -66,11 +76,18 @@ impl Kept {
         loop {
             sleep(SWEEP_EVERY).await;
             let now = Instant::now();
-            self.idle.lock().retain(|_, here| {
-                here.retain_mut(|idle| idle.until > now && is_quiet(&mut idle.stream));
-                !here.is_empty()
-            });
+            self.all.lock().close_ended(now);
         }
+    }
+}
+
+impl Shelf {
+    fn close_ended(&mut self, now: Instant) {
+        self.idle.retain(|_, here| {
+            here.retain_mut(|idle| idle.until > now && is_quiet(&mut idle.stream));
+            !here.is_empty()
+        });
+        self.count = self.idle.values().map(Vec::len).sum();
     }
 }
 
@@ -137,7 +154,7 @@ mod tests {
         kept.put(&here, closed);
         kept.put(&here, spoken_on);
         let took = async {
-            while kept.idle.lock().values().any(|all| !all.is_empty()) {
+            while kept.all.lock().count > 0 {
                 // Whatever has not been heard of yet is given back as good.
                 match kept.take(&here) {
                     Some(stream) => kept.put(&here, stream),
@@ -157,10 +174,19 @@ mod tests {
         kept.put(&here, ours);
         assert!(kept.take(&here).is_none());
         let here = peer(1, LONG);
+        let mut others = Vec::new();
         for _ in 0..2 {
-            let (ours, _theirs) = connection(&listener).await;
+            let (ours, theirs) = connection(&listener).await;
             kept.put(&here, ours);
+            others.push(theirs);
         }
-        assert_eq!(kept.idle.lock().values().map(Vec::len).sum::<usize>(), 1);
+        assert_eq!(kept.all.lock().count, 1);
+        // Room again, once it is used or swept away.
+        assert!(kept.take(&here).is_some());
+        let (ours, _theirs) = connection(&listener).await;
+        kept.put(&here, ours);
+        kept.all.lock().close_ended(Instant::now() + 2 * LONG);
+        assert_eq!(kept.all.lock().count, 0);
+        assert!(kept.take(&here).is_none());
     }
 }

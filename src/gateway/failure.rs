@@ -83,7 +83,12 @@ pub(super) fn failure_of(error: &Error) -> Option<Failure> {
         (ErrorSource::Upstream, _) => Some(UPSTREAM_FAILED),
         (
             ErrorSource::Downstream,
-            E::WriteError | E::ReadError | E::ConnectionClosed | E::WriteTimedout,
+            E::WriteError
+            | E::ReadError
+            | E::ConnectionClosed
+            | E::WriteTimedout
+            // Its stream was reset.
+            | E::H2Error,
         ) => None,
         (ErrorSource::Downstream, E::ReadTimedout) => Some(BODY_TOO_SLOW),
         // Malformed chunks, bytes behind the body, nominations that Pingora refuses.

@@ -1,4 +1,5 @@
-//! HTTP/2 on one connection: each stream is vetted and goes to Pingora as a request of its own.
+//! HTTP/2 on one connection: each stream is vetted and is a request of its own. What is nothing but
+//! a head is worked on by [`super::direct`]; everything else goes to Pingora.
 //!
 //! Bounded here: streams at a time and in all, headers, idle time, streams that the client opens
 //! only to drop them. The h2 crate bounds frames that carry nothing: CONTINUATION, resets, empty
@@ -23,7 +24,7 @@ use super::arrival::{Arrival, LastWords, Origin};
 use super::edge::fresh_request_id;
 use super::head::Alarm;
 use super::vet::{Fault, VetLimits};
-use super::vet_h2::vet;
+use super::vet_h2::{Vetted, vet};
 use super::watch::{LOOK_EVERY, watched};
 use crate::gate::X_REQUEST_ID;
 
@@ -31,7 +32,7 @@ use crate::gate::X_REQUEST_ID;
 const STREAMS: u32 = 100;
 
 /// What waits of one stream's answer for the client to take it.
-const SEND_BUFFER: usize = 64 * 1024;
+pub(super) const SEND_BUFFER: usize = 64 * 1024;
 
 /// Malformed requests that one connection may bring. (Pingora's own budget starts anew at every
 /// call of what it offers to others.)
@@ -123,29 +124,49 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
         let rules = (self.rules)();
         let arrival = Arrival::new(origin, self.recorder.clock.now());
         let vetted = vet(session.req_header_mut(), VetLimits { lines: rules.head_lines });
-        let vetted = vetted.and_then(|()| {
+        let vetted = vetted.and_then(|vetted| {
             let host = session.req_header().headers.get(http::header::HOST);
-            self.misdirected(origin, || host?.to_str().ok())
+            self.misdirected(origin, || host?.to_str().ok())?;
+            Ok(vetted)
         });
-        if let Err(fault) = vetted {
-            let _ =
-                timeout(ANSWER_TIME, self.refuse_stream(session, &arrival, fault, &rules)).await;
-            return End::Answered;
-        }
+        let is_bare = match vetted {
+            Ok(Vetted { is_plain }) => is_plain && session.is_body_done(),
+            Err(fault) => {
+                let refusing = self.refuse_stream(session, &arrival, fault, &rules);
+                let _ = timeout(ANSWER_TIME, refusing).await;
+                return End::Answered;
+            }
+        };
         let arrival = Arc::new(arrival);
         // Neither copies anything.
         let (method, uri) = {
             let head = session.req_header();
             (head.method.clone(), head.uri.clone())
         };
-        let session = ServerSession::new_http2(session);
-        let work = pin!(arrival.around(self.app.process_new_http(session, &self.ends.leaving)));
+        let work = pin!(self.work_on(session, is_bare, rules.write_time, &arrival));
         let mut alarm = Alarm::new(Instant::now() + LOOK_EVERY);
         if watched(work, &arrival, &mut alarm).await.is_none() {
             // Dropped unfinished, the stream is reset, and its request says these.
             arrival.cut_saying(LastWords { method, uri, recorder: self.recorder.clone() });
         }
         if arrival.is_abandoned() { End::Abandoned } else { End::Answered }
+    }
+
+    async fn work_on(
+        &self,
+        session: HttpSession,
+        is_bare: bool,
+        write_time: Duration,
+        arrival: &Arc<Arrival>,
+    ) {
+        let session = match &self.direct {
+            Some(direct) if is_bare => direct.serve_stream(session, write_time, arrival).await,
+            _ => Some(session),
+        };
+        if let Some(session) = session {
+            let session = ServerSession::new_http2(session);
+            arrival.around(self.app.process_new_http(session, &self.ends.leaving)).await;
+        }
     }
 
     async fn refuse_stream(

@@ -38,12 +38,7 @@ pub(super) async fn send(
 ) -> pingora::Result<()> {
     prepare(session, after).await;
     let (parts, content) = answer.into_parts();
-    let mut head = head_of(&parts, request_id)?;
-    if has_no_content(head.status) {
-        head.remove_header(&header::CONTENT_LENGTH);
-    } else {
-        head.insert_header(header::CONTENT_LENGTH, content.len())?;
-    }
+    let head = head_of(&parts, content.len(), request_id)?;
     let is_empty = content.is_empty() || is_headless(session, head.status);
     session.write_response_header(Box::new(head)).await?;
     // The body's end also flushes; the writer itself keeps back the body of a HEAD.
@@ -63,7 +58,7 @@ pub(super) async fn stream(
     prepare(session, after).await;
     let (parts, mut content) = answer.into_parts();
     let exact = http_body::size(&content);
-    let mut head = head_of(&parts, request_id)?;
+    let mut head = begun(&parts, request_id)?;
     let is_head = session.req_header().method == Method::HEAD;
     if has_no_content(head.status) {
         head.remove_header(&header::CONTENT_LENGTH);
@@ -105,7 +100,23 @@ async fn prepare(session: &mut ServerSession, after: After) {
     }
 }
 
-fn head_of(parts: &Parts, request_id: &str) -> pingora::Result<ResponseHeader> {
+/// The head of an answer whose content is so long.
+pub(super) fn head_of(
+    parts: &Parts,
+    length: usize,
+    request_id: &str,
+) -> pingora::Result<ResponseHeader> {
+    let mut head = begun(parts, request_id)?;
+    if has_no_content(head.status) {
+        head.remove_header(&header::CONTENT_LENGTH);
+    } else {
+        head.insert_header(header::CONTENT_LENGTH, length)?;
+    }
+    Ok(head)
+}
+
+/// A head without what its content adds.
+fn begun(parts: &Parts, request_id: &str) -> pingora::Result<ResponseHeader> {
     let mut head = ResponseHeader::build_no_case(parts.status, Some(parts.headers.len() + 4))?;
     for (name, value) in &parts.headers {
         // The connection is Pingora's; a framing that is not ours to choose would contradict it.
@@ -124,7 +135,7 @@ fn is_headless(session: &ServerSession, status: StatusCode) -> bool {
 }
 
 /// These carry neither a body nor a length (RFC 9110, 8.6).
-fn has_no_content(status: StatusCode) -> bool {
+pub(super) fn has_no_content(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) || status.is_informational()
 }
 

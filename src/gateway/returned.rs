@@ -59,8 +59,8 @@ impl<'a> Returned<'a> {
     }
 
     /// Tells each line, but for those that whoever writes it adds: about the connection, the
-    /// framing, the date and the request's name.
-    pub(super) fn each(&self, mut tell: impl FnMut(&[u8], &[u8])) {
+    /// framing, the date and the request's name. First comes the name as the upstream spelled it.
+    pub(super) fn each(&self, mut tell: impl FnMut(&[u8], &HeaderName, &HeaderValue)) {
         let response = self.response;
         let tells_length = tells_length(response);
         let spelled = response.case_header_iter().map(|(spelled, _)| spelled.as_slice());
@@ -70,11 +70,11 @@ impl<'a> Returned<'a> {
                     || (*name == header::CONTENT_LENGTH && !tells_length)
                     || *name == X_REQUEST_ID;
             if !is_written_anew && !self.kept_back.contains(name) && !self.is_changed(name) {
-                tell(spelled, value.as_bytes());
+                tell(spelled, name, value);
             }
         }
         for (name, value) in self.changes.iter().flat_map(|changes| &changes.set) {
-            tell(name.as_str().as_bytes(), value.as_bytes());
+            tell(name.as_str().as_bytes(), name, value);
         }
     }
 

@@ -203,6 +203,11 @@ impl Seen {
         Ok(())
     }
 
+    /// Whether nothing but a head was told of, in the plainest way.
+    pub(super) fn is_plain(&self) -> bool {
+        self.manner == Manner::Plain && self.length.is_none() && !self.transfer_encoding
+    }
+
     fn wants(&mut self, manner: Manner) {
         self.manner = self.manner.max(manner);
     }

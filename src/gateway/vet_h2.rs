@@ -23,8 +23,16 @@ const OF_CONNECTIONS: [HeaderName; 6] = [
     HeaderName::from_static("http2-settings"),
 ];
 
+/// What is known of a head that passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Vetted {
+    /// Whether it says nothing of more than itself: a path, no body's length, no expectation. If it
+    /// ended its stream, the request is nothing but this head.
+    pub(super) is_plain: bool,
+}
+
 /// Vets a head as it came from the h2 crate, and completes it.
-pub(super) fn vet(head: &mut RequestHeader, limits: VetLimits) -> Result<(), Fault> {
+pub(super) fn vet(head: &mut RequestHeader, limits: VetLimits) -> Result<Vetted, Fault> {
     permit_method(head.method.as_str().as_bytes())?;
     scheme(head)?;
     target(head)?;
@@ -53,7 +61,7 @@ pub(super) fn vet(head: &mut RequestHeader, limits: VetLimits) -> Result<(), Fau
     }
     // Nobody could answer it with a 100: clients go on after a moment.
     head.remove_header(&header::EXPECT);
-    Ok(())
+    Ok(Vetted { is_plain: seen.is_plain() && head.raw_path().starts_with(b"/") })
 }
 
 fn scheme(head: &RequestHeader) -> Result<(), Fault> {

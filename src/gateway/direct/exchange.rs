@@ -4,7 +4,7 @@
 //! which server it is, nor whether there will be another attempt.
 
 use futures_util::FutureExt as _;
-use http::{StatusCode, header};
+use http::{StatusCode, Version, header};
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession as ServersSession;
 use pingora::{Error, ErrorType, Result, RetryType};
@@ -26,7 +26,7 @@ use crate::gateway::upstreams::Peer;
 /// Told as the server's or the client's fault; see [`crate::gateway::failure`].
 pub(super) async fn exchange(
     phases: &Phases,
-    client: &mut Client<'_>,
+    client: &mut impl Client,
     stream: Stream,
     peer: &Peer,
     request: &mut Request,
@@ -52,7 +52,10 @@ async fn send(
         // The session must know: the answer has no body, whatever it says.
         let mut server = ServersSession::new_with_options(stream, &peer.http);
         server.write_timeout = time;
-        let sent = server.write_request_header(Box::new(head.into_header())).await;
+        let mut head = head.into_header();
+        // Whatever the client speaks.
+        head.set_version(Version::HTTP_11);
+        let sent = server.write_request_header(Box::new(head)).await;
         return sent.map(|_| server).map_err(Error::into_up);
     }
     let bytes = head.into_bytes();
@@ -75,7 +78,7 @@ async fn send(
 
 async fn answer(
     phases: &Phases,
-    client: &mut Client<'_>,
+    client: &mut impl Client,
     server: &mut ServersSession,
     request: &mut Request,
 ) -> Result<()> {
@@ -107,6 +110,7 @@ async fn answer(
             client.close();
         }
         client.begin(&returned, framing, &request.id)?;
+        request.status = response.status.as_u16();
         break;
     }
     body(client, server).await
@@ -130,7 +134,7 @@ fn framing(is_head: bool, returned: &Returned<'_>, is_over: bool) -> Result<Fram
     })
 }
 
-async fn body(client: &mut Client<'_>, server: &mut ServersSession) -> Result<()> {
+async fn body(client: &mut impl Client, server: &mut ServersSession) -> Result<()> {
     while !server.is_body_done() {
         let piece = if let Some(piece) = server.read_body_ref().now_or_never() {
             piece

@@ -4,25 +4,31 @@
 //! Between a client and a server that only take turns to speak, that proxy's two halves and the
 //! channels between them have nothing to do; they are half of what a request costs. The steps are
 //! the same ones ([`Phases`]), in the same order. What turns out to be more than an exchange of
-//! HTTP/1 messages is handed over, judged already. In reading order: this, `client`, `exchange`,
-//! `kept`. It must not know how to judge, or what is written upstream.
+//! HTTP/1 messages on the server's side is handed over, judged already. In reading order: this,
+//! `client`, `over_http1`, `over_http2`, `exchange`, `kept`. It must not know how to judge, or what is written upstream.
 
 mod client;
 mod exchange;
 mod kept;
+mod over_http1;
+mod over_http2;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
 use pingora::Result;
 use pingora::connectors::TransportConnector;
 use pingora::protocols::Stream;
+use pingora::protocols::http::v2::server::HttpSession;
 
 pub(super) use self::kept::Kept;
 
 use self::client::Client;
 use self::exchange::exchange;
+use self::over_http1::OverHttp1;
+use self::over_http2::OverHttp2;
 use super::arrival::Arrival;
 use super::decision::Outcome;
 use super::failure::Failure;
@@ -39,7 +45,7 @@ pub(super) struct Direct {
     pub(super) kept: Arc<Kept>,
 }
 
-/// What became of a request.
+/// What became of a request over HTTP/1.
 pub(super) enum Served {
     /// It is over, and its connection can take another one.
     Kept,
@@ -49,8 +55,18 @@ pub(super) enum Served {
     HandedOver,
 }
 
+/// How work on a request ended.
+enum Done {
+    Answered,
+    /// On the way to the client, or to the server once the answer had begun.
+    BrokenOff,
+    /// It was not for us; it waits in its arrival.
+    HandedOver,
+}
+
 impl Direct {
-    /// Works on a request. `head`: all of it, vetted. `has_turns`: the connection may take more.
+    /// Works on a request of HTTP/1. `head`: all of it, vetted. `has_turns`: the connection may
+    /// take more.
     pub(super) async fn serve(
         &self,
         io: &mut Stream,
@@ -59,39 +75,62 @@ impl Direct {
         arrival: &Arc<Arrival>,
     ) -> Served {
         let has_turns = has_turns && self.phases.after() == After::Keep;
-        let Some(mut client) = Client::read(io, head, has_turns) else { return Served::HandedOver };
+        let client = OverHttp1::read(io, head, has_turns);
+        let Some(mut client) = client else { return Served::HandedOver };
+        match self.work_on(&mut client, arrival).await {
+            Done::HandedOver => Served::HandedOver,
+            Done::Answered if client.keeps() => Served::Kept,
+            Done::Answered | Done::BrokenOff => Served::Closed,
+        }
+    }
+
+    /// Works on a request of HTTP/2: a vetted head that ended its stream. Gives it back if it was
+    /// not for us. `write_time`: how long the client may take nothing of the answer.
+    pub(super) async fn serve_stream(
+        &self,
+        session: HttpSession,
+        write_time: Duration,
+        arrival: &Arc<Arrival>,
+    ) -> Option<HttpSession> {
+        let mut client = OverHttp2::new(session, write_time);
+        match self.work_on(&mut client, arrival).await {
+            Done::HandedOver => Some(client.into_session()),
+            // One that is dropped before its end is reset.
+            Done::Answered | Done::BrokenOff => None,
+        }
+    }
+
+    async fn work_on(&self, client: &mut impl Client, arrival: &Arc<Arrival>) -> Done {
         let mut request = Box::new(self.phases.new_request(Arc::clone(arrival)));
         self.phases.meet(client.head(), &mut request);
         let judged = Phases::judge(client.head(), &mut request).await;
         let outcome = match (judged, request.verdict()) {
             (Ok(()), Some(Verdict::Forward(passage))) if reaches(passage, &request) => {
-                self.forward(&mut client, &mut request).await
+                self.forward(client, &mut request).await
             }
             (Ok(()), Some(Verdict::Refuse(refusal))) => {
                 let (answer, after) = self.phases.refusal(refusal, &request);
-                answer_with(&mut client, answer, after, &request).await
+                answer_with(client, answer, after, &request).await
             }
             (Ok(()), _) => {
                 arrival.hand_over(request);
-                return Served::HandedOver;
+                return Done::HandedOver;
             }
-            (Err(failure), _) => fail(&mut client, failure, &mut request).await,
+            (Err(failure), _) => fail(client, failure, &mut request).await,
         };
         if let Err(error) = &outcome
             && let Some(failure) = Phases::note_failure(error, &mut request)
             && client.status().is_none()
         {
-            client.close();
             // The client may be gone; there is nobody else to tell.
-            let _ =
-                answer_with(&mut client, failed(&request.live, failure), After::Close, &request)
-                    .await;
+            let answer = failed(&request.live, failure);
+            let _ = answer_with(client, answer, After::Close, &request).await;
         }
         self.phases.record(client.head(), client.status(), client.body_bytes(), &mut request);
-        if outcome.is_ok() && client.keeps() { Served::Kept } else { Served::Closed }
+        if outcome.is_ok() { Done::Answered } else { Done::BrokenOff }
     }
 
-    async fn forward(&self, client: &mut Client<'_>, request: &mut Request) -> Result<()> {
+    async fn forward(&self, client: &mut impl Client, request: &mut Request) -> Result<()> {
         if let Err(failure) = Phases::find_way(client.head(), false, request) {
             return fail(client, failure, request).await;
         }
@@ -105,7 +144,7 @@ impl Direct {
         }
     }
 
-    async fn attempt(&self, client: &mut Client<'_>, request: &mut Request) -> Result<()> {
+    async fn attempt(&self, client: &mut impl Client, request: &mut Request) -> Result<()> {
         let peer = Arc::clone(Phases::choose(request)?.peer());
         let kept = self.kept.take(&peer);
         let is_kept = kept.is_some();
@@ -140,13 +179,13 @@ fn reaches(passage: &Passage, request: &Request) -> bool {
     upstream.is_some_and(|upstream| upstream.is_http1())
 }
 
-async fn fail(client: &mut Client<'_>, failure: Failure, request: &mut Request) -> Result<()> {
+async fn fail(client: &mut impl Client, failure: Failure, request: &mut Request) -> Result<()> {
     request.outcome = Outcome::failed(failure);
     answer_with(client, failed(&request.live, failure), After::Keep, request).await
 }
 
 async fn answer_with(
-    client: &mut Client<'_>,
+    client: &mut impl Client,
     mut answer: Response<Bytes>,
     after: After,
     request: &Request,
@@ -155,5 +194,5 @@ async fn answer_with(
         client.close();
     }
     share(&mut answer, client.head(), request);
-    client.answer(&answer, request.name()).await
+    client.answer(answer, request.name()).await
 }

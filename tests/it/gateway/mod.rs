@@ -26,6 +26,7 @@ mod upstream_tls;
 mod upstreams;
 mod watch;
 mod ways;
+mod ways_h2;
 
 /// A running gateway.
 pub(crate) struct Gateway {

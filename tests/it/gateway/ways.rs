@@ -10,6 +10,73 @@ use crate::raw::{Act, Answer, App, Received};
 /// The way of a head alone, and that of everything else.
 const WAYS: [&str; 2] = ["Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n"];
 
+/// Answers of applications, each under its name.
+pub(super) const ANSWERS: [(&str, &str); 23] = [
+    ("a folded line", "HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nok"),
+    ("other letters", "HTTP/1.1 200 OK\r\nX-A: \u{e9}\r\nContent-Length: 2\r\n\r\nok"),
+    ("a length", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+    ("no body", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    (
+        "chunks",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n1\r\n!\r\n0\r\n\r\n",
+    ),
+    ("no chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    (
+        "trailers",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-T: 1\r\n\r\n",
+    ),
+    ("until the end", "HTTP/1.1 200 OK\r\n\r\nall of it"),
+    ("nothing until the end", "HTTP/1.1 200 OK\r\n\r\n"),
+    ("HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\nold"),
+    ("HTTP/1.0 and a length", "HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold"),
+    ("204", "HTTP/1.1 204 No Content\r\n\r\n"),
+    ("204 with a length", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"),
+    ("304", "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n"),
+    ("304 with a length", "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"),
+    (
+        "both framings",
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    ),
+    ("a reason of its own", "HTTP/1.1 299 Well Then\r\nContent-Length: 2\r\n\r\nok"),
+    (
+        "names spelled oddly",
+        "HTTP/1.1 200 OK\r\ncontent-LENGTH: 2\r\nX-oDD: 1\r\nx-odd: 2\r\n\r\nok",
+    ),
+    (
+        "cookies",
+        "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 2\r\n\r\nok",
+    ),
+    (
+        "hop by hop",
+        "HTTP/1.1 200 OK\r\nConnection: X-Inner\r\nX-Inner: 1\r\nKeep-Alive: timeout=5\r\nUpgrade: h2c\r\n\
+         TE: trailers\r\nProxy-Connection: close\r\nProxy-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nok",
+    ),
+    ("who asks", "HTTP/1.1 200 OK\r\nX-Forwarded-User: root\r\nContent-Length: 2\r\n\r\nok"),
+    (
+        "early hints",
+        "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    ),
+    ("closing", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"),
+];
+
+/// What is no answer.
+pub(super) const NO_ANSWERS: [&str; 7] = [
+    "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+    "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
+    "HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok",
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    "HTTP/1.1 2x0 OK\r\n\r\n",
+    "200 OK\r\n\r\n",
+    "\r\n\r\n\r\n\r\n",
+];
+
+/// What breaks off before its end.
+pub(super) const BROKEN_OFF: [&str; 3] = [
+    "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nok",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n",
+];
+
 async fn ask(gateway: &Gateway, method: &str, way: &str, lines: &str) -> (Answer, bool) {
     let mut client = gateway.client().await;
     let end = if way.starts_with("Transfer") { "0\r\n\r\n" } else { "" };
@@ -35,53 +102,6 @@ async fn ask(gateway: &Gateway, method: &str, way: &str, lines: &str) -> (Answer
 
 #[tokio::test]
 async fn answers_come_back_the_same_both_ways() {
-    const ANSWERS: [(&str, &str); 23] = [
-        ("a folded line", "HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nok"),
-        ("other letters", "HTTP/1.1 200 OK\r\nX-A: \u{e9}\r\nContent-Length: 2\r\n\r\nok"),
-        ("a length", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
-        ("no body", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
-        (
-            "chunks",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n1\r\n!\r\n0\r\n\r\n",
-        ),
-        ("no chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-        (
-            "trailers",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-T: 1\r\n\r\n",
-        ),
-        ("until the end", "HTTP/1.1 200 OK\r\n\r\nall of it"),
-        ("nothing until the end", "HTTP/1.1 200 OK\r\n\r\n"),
-        ("HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\nold"),
-        ("HTTP/1.0 and a length", "HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold"),
-        ("204", "HTTP/1.1 204 No Content\r\n\r\n"),
-        ("204 with a length", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"),
-        ("304", "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n"),
-        ("304 with a length", "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"),
-        (
-            "both framings",
-            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-        ),
-        ("a reason of its own", "HTTP/1.1 299 Well Then\r\nContent-Length: 2\r\n\r\nok"),
-        (
-            "names spelled oddly",
-            "HTTP/1.1 200 OK\r\ncontent-LENGTH: 2\r\nX-oDD: 1\r\nx-odd: 2\r\n\r\nok",
-        ),
-        (
-            "cookies",
-            "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 2\r\n\r\nok",
-        ),
-        (
-            "hop by hop",
-            "HTTP/1.1 200 OK\r\nConnection: X-Inner\r\nX-Inner: 1\r\nKeep-Alive: timeout=5\r\nUpgrade: h2c\r\n\
-             TE: trailers\r\nProxy-Connection: close\r\nProxy-Authenticate: Basic\r\nContent-Length: 2\r\n\r\nok",
-        ),
-        ("who asks", "HTTP/1.1 200 OK\r\nX-Forwarded-User: root\r\nContent-Length: 2\r\n\r\nok"),
-        (
-            "early hints",
-            "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-        ),
-        ("closing", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"),
-    ];
     for (name, answer) in ANSWERS {
         let bytes = answer.as_bytes().to_vec();
         let ends = !answer.contains("ontent-") && !answer.contains("chunked");
@@ -106,15 +126,7 @@ async fn answers_come_back_the_same_both_ways() {
 
 #[tokio::test]
 async fn answers_that_are_none_are_502_both_ways() {
-    for answer in [
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
-        "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
-        "HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok",
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
-        "HTTP/1.1 2x0 OK\r\n\r\n",
-        "200 OK\r\n\r\n",
-        "\r\n\r\n\r\n\r\n",
-    ] {
+    for answer in NO_ANSWERS {
         let app = App::start(move |_| Act::Last(answer.as_bytes().to_vec())).await;
         let gateway = Gateway::before(&app).await;
         let one = ask(&gateway, "GET", WAYS[0], "").await;
@@ -126,11 +138,7 @@ async fn answers_that_are_none_are_502_both_ways() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_ends_the_connection_both_ways() {
-    for answer in [
-        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nok",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n",
-    ] {
+    for answer in BROKEN_OFF {
         let app = App::start(move |_| Act::Last(answer.as_bytes().to_vec())).await;
         let gateway = Gateway::before(&app).await;
         for way in WAYS {
@@ -149,7 +157,7 @@ async fn an_answer_that_breaks_off_ends_the_connection_both_ways() {
 }
 
 /// What an application is told, but for the framing and what is new each time.
-fn told(received: &Received) -> (String, Vec<(String, String)>, Vec<u8>) {
+pub(super) fn told(received: &Received) -> (String, Vec<(String, String)>, Vec<u8>) {
     let mut headers = received.headers.clone();
     headers.retain(|(name, _)| {
         !matches!(name.as_str(), "content-length" | "transfer-encoding" | "x-request-id")

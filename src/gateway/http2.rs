@@ -107,7 +107,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
                     Ok(Some(H2Accept::Session(session))) => {
                         taken += 1;
                         let (edge, origin) = (Arc::clone(self), origin.clone());
-                        live.spawn(async move { edge.stream(session, &origin).await });
+                        // Both boxed: they are large, and handed on several times.
+                        let session = Box::new(session);
+                        live.spawn(Box::pin(async move { edge.stream(session, &origin).await }));
                         if taken >= rules.requests_per_connection as usize && !parting {
                             conn.graceful_shutdown();
                             parting = true;
@@ -120,7 +122,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
         while live.join_next().await.is_some() {}
     }
 
-    async fn stream(&self, mut session: HttpSession, origin: &Origin) -> End {
+    async fn stream(&self, mut session: Box<HttpSession>, origin: &Origin) -> End {
         let rules = (self.rules)();
         let arrival = Arrival::new(origin, self.recorder.clock.now());
         let vetted = vet(session.req_header_mut(), VetLimits { lines: rules.head_lines });
@@ -154,7 +156,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
 
     async fn work_on(
         &self,
-        session: HttpSession,
+        session: Box<HttpSession>,
         is_bare: bool,
         write_time: Duration,
         arrival: &Arc<Arrival>,
@@ -164,14 +166,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
             _ => Some(session),
         };
         if let Some(session) = session {
-            let session = ServerSession::new_http2(session);
+            let session = ServerSession::new_http2(*session);
             arrival.around(self.app.process_new_http(session, &self.ends.leaving)).await;
         }
     }
 
     async fn refuse_stream(
         &self,
-        mut session: HttpSession,
+        mut session: Box<HttpSession>,
         arrival: &Arrival,
         fault: Fault,
         rules: &Rules,

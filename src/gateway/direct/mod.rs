@@ -88,10 +88,10 @@ impl Direct {
     /// not for us. `write_time`: how long the client may take nothing of the answer.
     pub(super) async fn serve_stream(
         &self,
-        session: HttpSession,
+        session: Box<HttpSession>,
         write_time: Duration,
         arrival: &Arc<Arrival>,
-    ) -> Option<HttpSession> {
+    ) -> Option<Box<HttpSession>> {
         let mut client = OverHttp2::new(session, write_time);
         match self.work_on(&mut client, arrival).await {
             Done::HandedOver => Some(client.into_session()),

@@ -22,7 +22,7 @@ const ADDED: usize = 2;
 
 /// One request's client.
 pub(super) struct OverHttp2 {
-    session: HttpSession,
+    session: Box<HttpSession>,
     /// Written, but not sent yet.
     pending_head: Option<Box<ResponseHeader>>,
     pending: BytesMut,
@@ -31,13 +31,13 @@ pub(super) struct OverHttp2 {
 
 impl OverHttp2 {
     /// `write_time`: how long the client may take nothing of what is sent.
-    pub(super) fn new(mut session: HttpSession, write_time: Duration) -> Self {
+    pub(super) fn new(mut session: Box<HttpSession>, write_time: Duration) -> Self {
         session.set_write_timeout(Some(write_time));
         Self { session, pending_head: None, pending: BytesMut::new(), has_body: false }
     }
 
     /// For somebody else to answer.
-    pub(super) fn into_session(self) -> HttpSession {
+    pub(super) fn into_session(self) -> Box<HttpSession> {
         self.session
     }
 
@@ -102,17 +102,14 @@ impl Client for OverHttp2 {
         request_id: &HeaderValue,
     ) -> Result<()> {
         let response = returned.response;
-        let lines = response.headers.len() + ADDED;
-        let mut head = ResponseHeader::build_no_case(response.status, Some(lines))?;
-        let mut appended = Ok(true);
+        let mut head = Response::new(()).into_parts().0;
+        head.status = response.status;
+        head.headers.reserve(response.headers.len() + ADDED);
         returned.each(|_, name, value| {
-            if appended.is_ok() {
-                appended = head.append_header(name, value.clone());
-            }
+            head.headers.append(name.clone(), value.clone());
         });
-        appended?;
-        head.insert_header(X_REQUEST_ID, request_id.clone())?;
-        self.pending_head = Some(Box::new(head));
+        head.headers.insert(X_REQUEST_ID, request_id.clone());
+        self.pending_head = Some(Box::new(ResponseHeader::from(head)));
         self.has_body = framing != Framing::None;
         Ok(())
     }

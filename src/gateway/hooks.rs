@@ -1,5 +1,5 @@
 //! The phases as Pingora's proxy calls them, for everything that has a body, becomes a stream in
-//! both directions, comes over HTTP/2, or goes to a server that speaks it.
+//! both directions, is the gateway's own to answer, or goes to a server that speaks HTTP/2.
 //!
 //! Between the hooks Pingora moves the bytes. It must not do anything but hand over.
 

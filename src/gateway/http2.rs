@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Method, Response};
 use pingora::apps::HttpServerApp;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -150,10 +150,16 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
         if watched(work, &arrival, &mut alarm).await.is_none() {
             // Dropped unfinished, the stream is reset, and its request says these.
             arrival.cut_saying(LastWords { method, uri, recorder: self.recorder.clone() });
+        } else if arrival.take_over().is_some() {
+            // Judged already, and nobody has taken it over; the two hold each other.
+            let target = uri.path_and_query().map_or("", |target| target.as_str());
+            let line = first_line(&method, target.as_bytes());
+            self.recorder.refused_early(&arrival, &line, 400, "bad_request", "");
         }
         if arrival.is_abandoned() { End::Abandoned } else { End::Answered }
     }
 
+    /// Works on a request to its end. `is_bare`: it is nothing but its head.
     async fn work_on(
         &self,
         session: Box<HttpSession>,
@@ -180,13 +186,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
     ) {
         let request_id = fresh_request_id();
         let head = session.req_header();
-        let mut line = head.method.as_str().as_bytes().to_vec();
-        line.push(b' ');
-        line.extend_from_slice(head.raw_path());
+        let line = first_line(&head.method, head.raw_path());
         let status = fault.status.as_u16();
         self.recorder.refused_early(arrival, &line, status, fault.code, &request_id);
         let answer = (rules.error)(fault.status, fault.detail, fault.code);
-        let is_head = head.method == http::Method::HEAD;
+        let is_head = head.method == Method::HEAD;
         let Ok(head) = head_of(&answer, &request_id) else { return };
         if session.write_response_header(Box::new(head), is_head).is_err() {
             return;
@@ -198,6 +202,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
         // answer.
         let _ = session.drain_request_body().await;
     }
+}
+
+/// As HTTP/1 would have it, for the log.
+fn first_line(method: &Method, target: &[u8]) -> Vec<u8> {
+    [method.as_str().as_bytes(), b" ", target].concat()
 }
 
 fn options(rules: &Rules) -> H2Options {

@@ -115,6 +115,9 @@ impl Phases {
         let forwarder = request.live.gate.forwarder();
         let client = forwarder.client(request.arrival.peer, headers);
         request.id = forwarder.request_id(request.arrival.peer, headers);
+        // New with each request: HTTP/2 need not keep it in its tables, where it would drive out
+        // what comes again.
+        request.id.set_sensitive(true);
         request.comes_from(client);
         self.recorder.begin_trace(request, headers);
     }

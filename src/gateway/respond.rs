@@ -124,7 +124,9 @@ fn begun(parts: &Parts, request_id: &str) -> pingora::Result<ResponseHeader> {
             head.append_header(name, value.clone())?;
         }
     }
-    if let Ok(request_id) = HeaderValue::from_str(request_id) {
+    if let Ok(mut request_id) = HeaderValue::from_str(request_id) {
+        // As in `Phases::meet`.
+        request_id.set_sensitive(true);
         head.insert_header(X_REQUEST_ID, request_id)?;
     }
     Ok(head)

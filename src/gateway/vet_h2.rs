@@ -146,6 +146,22 @@ mod tests {
     }
 
     #[test]
+    fn plain_is_only_what_speaks_of_nothing_but_itself() {
+        let is_plain = |method, uri, headers: &[(&str, &str)]| {
+            vet(&mut head(method, uri, headers), LIMITS).unwrap().is_plain
+        };
+        for headers in [&[][..], &[("te", "trailers")], &[("cookie", "a=1"), ("cookie", "b=2")]] {
+            assert!(is_plain("DELETE", "https://a.example/b", headers), "{headers:?}");
+        }
+        for headers in
+            [("content-length", "0"), ("content-length", "3"), ("expect", "100-continue")]
+        {
+            assert!(!is_plain("POST", "https://a.example/b", &[headers]), "{headers:?}");
+        }
+        assert!(!is_plain("OPTIONS", "*", &[("host", "a")]));
+    }
+
+    #[test]
     fn crumbs_of_cookies_become_one_cookie() {
         let crumbs = [("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"), ("cookie", "c=3")];
         let mut crumbled = head("GET", "https://a/", &crumbs);

@@ -5,7 +5,8 @@
 //! channels between them have nothing to do; they are half of what a request costs. The steps are
 //! the same ones ([`Phases`]), in the same order. What turns out to be more than an exchange of
 //! HTTP/1 messages on the server's side is handed over, judged already. In reading order: this,
-//! `client`, `over_http1`, `over_http2`, `exchange`, `kept`. It must not know how to judge, or what is written upstream.
+//! `client`, `over_http1`, `over_http2`, `exchange`, `kept`. It must not know how to judge, or what
+//! is written upstream.
 
 mod client;
 mod exchange;

@@ -91,9 +91,9 @@ async fn answers_come_back_the_same_both_ways() {
     for (name, answer) in ANSWERS {
         let bytes = answer.as_bytes().to_vec();
         let ends = !answer.contains("ontent-") && !answer.contains("chunked");
-        let app = App::start(move |_| match ends {
-            true => Act::Last(bytes.clone()),
-            false => Act::Say(bytes.clone()),
+        let app = App::start(move |_| {
+            let bytes = bytes.clone();
+            if ends { Act::Last(bytes) } else { Act::Say(bytes) }
         })
         .await;
         let subject = before(&app, |_| {}).await;
@@ -229,9 +229,9 @@ async fn a_large_answer_waits_for_its_client_and_comes_whole_beside_others() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
         body.len()
     );
-    let app = App::start(move |received| match received.line.contains("chunked") {
-        true => Act::Say(chunked.clone().into_bytes()),
-        false => Act::Say(length.clone().into_bytes()),
+    let app = App::start(move |received| {
+        let whole = if received.line.contains("chunked") { &chunked } else { &length };
+        Act::Say(whole.clone().into_bytes())
     })
     .await;
     let subject = before(&app, |_| {}).await;

@@ -9,13 +9,16 @@ over the rounds. Nothing is timed before it has been seen to refuse what it must
     run.py --subjects floor,portcullis,nginx --scenarios hs256_one,hs256_many --rounds 5
     run.py --list
 
-Python's standard library only; needs nginx, redis-server, wrk, h2load, openssl and taskset on the PATH.
+Python's standard library and ../pace.py only; needs nginx, redis-server, wrk, h2load, openssl and taskset on the PATH.
 """
 import argparse, base64, ctypes, ctypes.util, datetime, glob, hashlib, http.client, json, os, platform, random, re, shutil, signal, socket
 import ssl, statistics, subprocess, sys, time, tomllib
 from urllib.parse import urlsplit
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(BENCH))
+from pace import apart, request  # noqa: E402
+
 ROOT = os.path.dirname(os.path.dirname(BENCH))
 TICK = os.sysconf("SC_CLK_TCK")
 N_TOKENS = 10000
@@ -41,6 +44,9 @@ SCENARIOS = [
     sc("bad_rs256", "401 flood: RS256, forged, each new", "wrk", "jwt", tokens="bad", alg="RS256", expect=401),
     sc("bad_es256", "401 flood: ES256, forged, each new", "wrk", "jwt", tokens="bad", alg="ES256", expect=401),
     sc("bad_opaque", "401 flood: opaque, unknown, each new", "wrk", "opaque", tokens="bad", alg="opaque", expect=401),
+    *(sc("bad_" + flaw, f"401 flood: RS256, {what}, each new", "wrk", "jwt", tokens="bad", alg="RS256", flaw=flaw, expect=401) for flaw, what in
+      (("kid", "a key nobody has"), ("alg", "an algorithm that is not allowed"), ("iss", "another issuer"), ("aud", "another audience"),
+       ("expired", "expired"), ("long", "9 KiB"))),
     sc("close", "no auth, a new connection per request", "wrk", close=True),
     sc("down_1m", "download 1 MiB", "wrk", path="/m1", conns=8),
     sc("up_1m", "upload 1 MiB", "wrk", path="/up", conns=8, method="POST", body=1 << 20),
@@ -143,9 +149,17 @@ class Tokens:
     def file(self, alg):
         return os.path.join(self.d, alg.lower() + ".tokens")
 
-    def jwt(self, alg, i=0, sign=True, **over):
+    def flawed(self, flaw):
+        """A file with one token whose flaw shows before its signature is looked at; where no key is needed to tell."""
+        head, over = {"kid": ({"kid": "nobodys"}, {}), "alg": ({"alg": "RS384"}, {}), "iss": ({}, {"iss": "https://other.test"}), "aud": ({}, {"aud": "other"}),
+                      "expired": ({}, {"exp": int(time.time()) - 3600}), "long": ({}, {"filling": "x" * 6600})}[flaw]
+        f = self.file("bad_" + flaw)
+        open(f, "w").write(self.jwt("RS256", head=head, **over) + "\n")
+        return f
+
+    def jwt(self, alg, i=0, head=None, **over):
         now = int(time.time())
-        head = {"alg": alg, "typ": "JWT", "kid": alg.lower()}
+        head = {"alg": alg, "typ": "JWT", "kid": alg.lower(), **(head or {})}
         body = {"iss": "https://issuer.test", "aud": "bench", "sub": "user-%05d" % i, "token_type": "access", "iat": now, "exp": now + 7 * 86400,
                 "jti": hashlib.sha256(b"%d" % i).hexdigest()[:32], "roles": ["reader", "writer"], "email": "user%05d@example.test" % i}
         body.update(over)
@@ -272,7 +286,20 @@ class Subject:
         return [n for n in map(self.sub, self.d.get("needs", [])) if not shutil.which(n)]
 
     def supports(self, s):
-        return s["endpoint"] in self.ep and (s["alg"] in (None, *self.algs))
+        only = self.d.get("scenarios", [s["id"]])
+        return s["id"] in only and s["endpoint"] in self.ep and (s["alg"] in (None, *self.algs))
+
+    def counted(self):
+        """What the subject itself counts of what its file names under [counters]."""
+        names = self.d.get("counters", {})
+        if not names:
+            return {}
+        q = urlsplit(self.sub(self.d["metrics"]))
+        c = http.client.HTTPConnection(q.hostname, q.port, timeout=5)
+        c.request("GET", q.path)
+        lines = dict(l.rpartition(" ")[::2] for l in c.getresponse().read().decode().splitlines() if not l.startswith("#"))
+        c.close()
+        return {k: float(lines.get(v, 0)) for k, v in names.items()}
 
     def start(self):
         for out, src in self.d.get("files", {}).items():
@@ -318,7 +345,9 @@ class Subject:
             self.proc.stop()
             self.proc = None
 
-    def tokens(self, alg):
+    def tokens(self, alg, flaw=None):
+        if flaw:
+            return self.h.tok.flawed(flaw)
         own = os.path.join(self.dir, "opaque.tokens")
         return own if alg == "opaque" and os.path.exists(own) else self.h.tok.file(alg)
 
@@ -380,6 +409,9 @@ def verify(s, tok, log):
             r("expired", 401, tok.jwt(alg, 0, exp=int(time.time()) - 3600))
             r("wrong issuer", lambda st, b: st in (401, 403), tok.jwt(alg, 0, iss="https://other.test"), False)
             r("wrong audience", lambda st, b: st in (401, 403), tok.jwt(alg, 0, aud="other"), False)
+            if alg == "RS256":
+                for flaw in ("kid", "alg", "long"):
+                    r("flaw: " + flaw, lambda st, b: 400 <= st < 500, open(tok.flawed(flaw)).readline().strip(), False)
     if "opaque" in s.ep:
         t = open(s.tokens("opaque")).readline().strip()
         r = lambda what, want, auth, hard=True, path="/s": row("opaque", what, want, hard, ep="opaque", auth=auth, path=path)
@@ -432,7 +464,7 @@ class Harness:
                          OPAQUE_MAP=f"{k}/opaque.map", OPAQUE_TOKENS=f"{k}/opaque.map", LUA_PATH=";".join(f"{d}/?.lua;{d}/?/init.lua" for d in [os.path.join(BENCH, "lua")] + ([os.path.abspath(a.lua)] if a.lua else [])),
                          PORTCULLIS_BIN=os.environ.get("PORTCULLIS_BIN") or os.path.join(target_folder(), "release", "portcullis"), THREADS=a.threads,
                          ROUTES="\n".join(f'[[routes]]\npath = "/route{i}/things/"\naccess = "staff"\nupstream = "app"' for i in range(a.routes)),
-                         UPSTREAM_PORT=a.port_base + 1, REDIS_PORT=a.port_base + 2, AUTHD_PORT=a.port_base + 3,
+                         MORE="", UPSTREAM_PORT=a.port_base + 1, REDIS_PORT=a.port_base + 2, AUTHD_PORT=a.port_base + 3,
                          NGX_MODULES=os.environ.get("NGX_MODULES", "/usr/lib/nginx/modules"))
         self.log = lambda *m: print(*m, file=sys.stderr, flush=True)
 
@@ -479,23 +511,20 @@ class Harness:
             c.close()
         return absent
 
-    def taskset(self, argv, timeout, env=None):
-        return subprocess.run(["taskset", "-c", str(self.a.load_cpu)] + argv, capture_output=True, text=True, timeout=timeout, env=env)
+    def taskset(self, argv, timeout):
+        return subprocess.run(["taskset", "-c", str(self.a.load_cpu)] + argv, capture_output=True, text=True, timeout=timeout)
 
-    def wrk(self, subj, s, secs, rate=None):
+    def wrk(self, subj, s, secs):
         u = subj.ep[s["endpoint"]] + s["path"]
         args = [f"mode={s['tokens']}"]
         if s["tokens"] != "none":
-            args.append(f"tokens={subj.tokens(s['alg'])}")
+            args.append(f"tokens={subj.tokens(s['alg'], s.get('flaw'))}")
         for k in ("method", "body"):
             if s.get(k):
                 args.append(f"{k}={s[k]}")
         if s.get("close"):
             args.append("close=1")
-        env = dict(os.environ)
-        if rate:
-            env["RATE_DELAY_MS"] = str(max(1, round(1000 * s["conns"] / rate)))
-        r = self.taskset(["wrk", "-t1", f"-c{s['conns']}", f"-d{secs}s", "--timeout", "5s", "-s", f"{BENCH}/wrk/bench.lua", u, "--"] + args, secs + 30, env)
+        r = self.taskset(["wrk", "-t1", f"-c{s['conns']}", f"-d{secs}s", "--timeout", "5s", "-s", f"{BENCH}/wrk/bench.lua", u, "--"] + args, secs + 30)
         m = re.search(r"JSON(\{.*\})", r.stderr)
         if not m:
             raise RuntimeError(f"wrk said: {r.stdout} {r.stderr}")
@@ -506,6 +535,14 @@ class Harness:
         if s.get("close") and j["read"] and not j["status"]:
             j["errors"] -= j["read"]                           # wrk counts a server's orderly close as a read error
         return j
+
+    def paced(self, subj, s, secs):
+        """Requests at their own times, whatever the answers take (pace.py): waits count from the time that was meant."""
+        u = urlsplit(subj.ep[s["endpoint"]])
+        tokens = [l.strip() for l in open(subj.tokens(s["alg"]))] if s["tokens"] != "none" else [None]
+        heads = [request(u.path + s["path"], u.netloc, t and "Bearer " + t) for t in tokens]
+        j = apart(u.port, heads, self.a.rate, secs, s["conns"], self.a.load_cpu)
+        return dict(j, rps=j["requests"] / secs)
 
     def warm(self, subj, s):
         """All 10,000 tokens seen once. Each run of wrk begins with the first: so one must be long enough."""
@@ -536,12 +573,15 @@ class Harness:
                 pass
         best = None
         for attempt in range(1 + self.a.retries):
+            n0 = subj.counted()
             b0, k0, c0, h0, l0 = busy_s(), os.times(), cpu_s(subj.pidlist), cpu_s(hs), cpu_s(load)
             w0 = time.time()
             if s["kind"] == "h2load":
                 j = self.h2load(subj, s, secs)
+            elif s["kind"] == "rate":
+                j = self.paced(subj, s, secs)
             else:
-                j = self.wrk(subj, s, secs, self.a.rate if s["kind"] == "rate" else None)
+                j = self.wrk(subj, s, secs)
             wall = time.time() - w0
             c1, h1, l1, k1, b1 = cpu_s(subj.pidlist), cpu_s(hs), cpu_s(load), os.times(), busy_s()
             gen = (k1.children_user + k1.children_system) - (k0.children_user + k0.children_system)
@@ -549,6 +589,8 @@ class Harness:
             j.update(cpu_us=(c1 - c0) / n * 1e6, all_us=(c1 - c0 + h1 - h0) / n * 1e6, core=(c1 - c0) / wall,
                      load_core=(gen + l1 - l0) / wall, hwm_kb=mem_kb(subj.pidlist, "hwm"),
                      foreign=max(0.0, (b1 - b0) - (c1 - c0) - (h1 - h0) - (l1 - l0) - gen) / wall, attempts=attempt + 1)
+            if n0:
+                j["counted"] = {k: (v - n0[k]) / n for k, v in subj.counted().items()}
             if best is None or j["foreign"] < best["foreign"]:
                 best = j
             if best["foreign"] < self.a.foreign:
@@ -601,7 +643,7 @@ class Harness:
         subs, base = [], a.port_base + 10
         for p in paths:
             s = Subject(p, self, base)
-            if want and s.name not in want:
+            if s.name not in want if want else s.d.get("only_named"):
                 continue
             if s.missing():
                 self.log(f"{s.name}: left out, not found: {', '.join(os.path.basename(x) for x in s.missing())}")
@@ -649,7 +691,7 @@ class Harness:
                                     if j:
                                         cell.append(j)
                                 continue
-                            if c["tokens"] == "many" and c["kind"] == "wrk":
+                            if c["tokens"] == "many":
                                 self.warm(s, c)
                             cell.append(self.measure(s, c, a.seconds if c["kind"] != "rate" else a.rate_seconds))
                         except Exception as e:                 # noqa: BLE001
@@ -702,10 +744,11 @@ def report(res, checks, names, scen, floor, circumstances):
             rows = sorted(((n, v) for n, v in cells.items() if isinstance(v, list) and v), key=lambda t: med(t[1], "kb_per_conn"))
             out += [f"| {n} | {med(v, 'kb_per_conn'):.1f} | {med(v, 'start_kb') / 1024:.1f} | {med(v, 'total_kb') / 1024:.1f} | {sum(x['errors'] for x in v)} |" for n, v in rows]
         elif c["kind"] == "rate":
-            out += ["| subject | requests/s | p50 us | p99 us | p99.9 us | max us | proxy CPU us/request | errors |", "|---|---:|---:|---:|---:|---:|---:|---:|"]
+            out += ["| subject | requests/s | p50 us | p99 us | p99.9 us | max us | of it sent late, p99 us | proxy CPU us/request | errors |",
+                    "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
             rows = sorted(((n, v) for n, v in cells.items() if isinstance(v, list) and v), key=lambda t: med(t[1], "p99"))
-            out += ["| {} | {:,.0f} | {:.0f} | {:.0f} | {:.0f} | {:.0f} | {:.1f} | {} |".format(
-                n, med(v, "rps"), med(v, "p50"), med(v, "p99"), med(v, "p999"), med(v, "max"), med(v, "cpu_us"), sum(x["errors"] for x in v)) for n, v in rows]
+            out += ["| {} | {:,.0f} | {:.0f} | {:.0f} | {:.0f} | {:.0f} | {:.0f} | {:.1f} | {} |".format(
+                n, med(v, "rps"), med(v, "p50"), med(v, "p99"), med(v, "p999"), med(v, "max"), med(v, "late_p99"), med(v, "cpu_us"), sum(x["errors"] for x in v)) for n, v in rows]
         else:
             out += [f"| subject | proxy CPU us/request | with helpers | spread | ratio to {refname} | requests/s | p50 us | p99 us | peak RSS MiB | errors |",
                     "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
@@ -717,6 +760,9 @@ def report(res, checks, names, scen, floor, circumstances):
                 sum(x["errors"] for x in v)) for n, v in rows]
         out += [f"| {n} | {v} |" for n, v in cells.items() if isinstance(v, str)]
         out.append("")
+        for n, v in cells.items():
+            for what in v[0].get("counted", {}) if isinstance(v, list) and v else ():
+                out += [f"{n}, for each request: {statistics.median(x['counted'][what] for x in v):.3f} {what}.", ""]
     out += ["## CPU per request, proxy and its helpers, as a multiple of the floor's plain request", "",
             "| scenario | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
     p = res.get("plain", {}).get(floor)

@@ -9,7 +9,6 @@ is printed and kept in benches/results/.
 import argparse
 import asyncio
 import datetime
-import json
 import os
 import platform
 import re
@@ -26,65 +25,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "scripts"))
 
-from servers import Trouble, answers, end_on_signals, free_ports, stop, wait_until  # noqa: E402
+from measure import Upstream, cpu_seconds, post  # noqa: E402
+from servers import Trouble, end_on_signals, free_ports  # noqa: E402
 from subject import ROOT, Gateway, binary, merge, settings  # noqa: E402
 
 KINDS = ("anonymous", "opaque", "jwt")
-TICK = os.sysconf("SC_CLK_TCK")
-BODY = b"hello from upstream"
-
-NGINX = """
-worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off; keepalive_requests 1000000000; keepalive_timeout 300s;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  server {{ listen 127.0.0.1:{port}; location / {{ return 200 "hello from upstream"; }} }}
-}}
-"""
-
-
-# --- the upstream ------------------------------------------------------------------------------------
-
-class Upstream:
-    """nginx where it is installed, else a few lines of asyncio: its CPU is not counted."""
-
-    def __init__(self, folder, port):
-        self.folder, self.port = Path(folder), port
-        self.program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-        self.name = "nginx" if self.program else "asyncio"
-
-    def __enter__(self):
-        if self.program:
-            config = self.folder / "nginx.conf"
-            config.write_text(NGINX.format(folder=self.folder, port=self.port))
-            command = [self.program, "-e", self.folder / "nginx.log", "-p", self.folder, "-c", config]
-        else:
-            command = [sys.executable, __file__, "--serve-upstream", str(self.port)]
-        log = self.folder / "upstream.log"
-        with log.open("wb") as out:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
-        question = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-        wait_until(lambda: answers(self.port, question, b"HTTP/1.1 200"), self.process, log, self.name)
-        return self
-
-    def __exit__(self, *_):
-        stop(self.process, 15)
-
-
-async def serve_upstream(port):
-    answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
-
-    async def one(reader, writer):
-        try:
-            while await reader.readuntil(b"\r\n\r\n"):
-                writer.write(answer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    server = await asyncio.start_server(one, "127.0.0.1", port)
-    await server.serve_forever()
 
 
 # --- the load ------------------------------------------------------------------------------------------
@@ -126,19 +71,7 @@ async def load_by_asyncio(url, authorization, connections, seconds):
     return sum(await asyncio.gather(*(one() for _ in range(connections))))
 
 
-def cpu_seconds(pid):
-    """User and system time of the process with all its threads (proc_pid_stat(5), fields 14 and 15)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
 # --- the run ---------------------------------------------------------------------------------------------
-
-def post(url, body):
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
-
 
 def credentials(base):
     """A new user's opaque token and access token, as values of `Authorization`."""
@@ -215,10 +148,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=4, help="of load for each kind in each round (default: 4)")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--keep", metavar="NAME", help="file in benches/results (default: date and kind of machine)")
-    parser.add_argument("--serve-upstream", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve_upstream:
-        return asyncio.run(serve_upstream(options.serve_upstream))
     end_on_signals()
     try:
         with tempfile.TemporaryDirectory(prefix="portcullis-bench-") as folder:

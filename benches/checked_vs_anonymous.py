@@ -96,7 +96,7 @@ def measure(options, folder):
     """CPU microseconds per request and requests per second, by kind, one pair a round."""
     port = free_ports(3)
     figures = {kind: [] for kind in KINDS}
-    with Upstream(folder, port + 1) as upstream, Gateway(binary(release=True), folder, configuration(folder, port)) as gateway:
+    with Upstream(folder, port + 1) as upstream, Gateway(binary("release"), folder, configuration(folder, port)) as gateway:
         base = f"http://127.0.0.1:{port}"
         authorization = credentials(base)
         paths = {"anonymous": "/public/thing", "opaque": "/api/thing", "jwt": "/api/thing"}

@@ -244,7 +244,7 @@ def main():
     end_on_signals()
     if shutil.which("valgrind") is None:
         raise Trouble("no valgrind here: run scripts/setup bench")
-    program = binary(release=True)
+    program = binary("release")
     with tempfile.TemporaryDirectory(prefix="portcullis-count-") as folder, App() as app:
         found = count_gateway(program, Path(folder), app, given.requests, given.profile)
         if given.floor:

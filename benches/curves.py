@@ -144,7 +144,7 @@ def main():
     parser.add_argument("--load-cpu", default="1")
     given = parser.parse_args()
     end_on_signals()
-    program, results = binary(release=True), {}
+    program, results = binary("release"), {}
     with tempfile.TemporaryDirectory(prefix="portcullis-curves-") as folder, \
             Upstream(folder, free_ports(), given.load_cpu) as upstream:
         for name in given.curves.split(","):

@@ -149,7 +149,7 @@ def measure(given, folder):
             "upstreams": [{"name": "app", "servers": [f"127.0.0.1:{upstream.port}"]}],
             "routes": [{"path": "/", "upstream": "app", "access": "authenticated"}],
         }
-        with Gateway(binary(release=True), folder / "gateway", 10_000, changes, given.gateway_cpus) as gateway:
+        with Gateway(binary("release"), folder / "gateway", 10_000, changes, given.gateway_cpus) as gateway:
             base = "http://{}:{}".format(*gateway.address)
             heads = []
             for number in range(USERS):

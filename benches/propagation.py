@@ -226,7 +226,7 @@ def main():
     parser.add_argument("--count", type=int, default=300, help="logouts of each kind (default 300; a tenth by the tick)")
     count = parser.parse_args().count
     end_on_signals()
-    program = binary(release=True)
+    program = binary("release")
     upstream = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
     results = {}

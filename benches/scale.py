@@ -62,7 +62,7 @@ def main():
     given = parser.parse_args()
     most = given.most
     end_on_signals()
-    program = binary(release=True)
+    program = binary("release")
     steps = [step for step in (10_000, 100_000) if step < most] + [most]
     results = {}
     with tempfile.TemporaryDirectory(prefix="portcullis-scale-") as folder:

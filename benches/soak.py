@@ -59,7 +59,7 @@ class Scene:
                 "name": "issuer", "algorithm": "HS256", "secret": SECRET, "issuer": "https://issuer.test", "audience": ["bench"],
                 "user_claim": "sub", "users": "claims"}]}},
         }
-        self.gateway = Gateway(binary(release=True), folder / "gateway", HELD, changes).fill(USERS, tokens=2 * HELD)
+        self.gateway = Gateway(binary("release"), folder / "gateway", HELD, changes).fill(USERS, tokens=2 * HELD)
         self.done, self.faults, self.over = Counter(), [], threading.Event()
         self.write("opaque", map(token, range(2 * HELD)))
         self.write("jwt", map(jwt, range(2000)))

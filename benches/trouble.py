@@ -154,7 +154,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=6, help="how long each trouble lasts (default 6)")
     seconds = parser.parse_args().seconds
     end_on_signals()
-    program = binary(release=True)
+    program = binary("release")
     upstream = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
     results = {}

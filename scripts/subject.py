@@ -22,17 +22,17 @@ ROOT = Path(__file__).resolve().parent.parent
 CHEAP_HASH = {"memory_kib": 8, "iterations": 1, "parallelism": 1}
 
 
-def binary(release=False):
+def binary(profile="dev"):
     """Builds the binary and tells where it is. PORTCULLIS_BIN names one that is built already."""
     if given := os.environ.get("PORTCULLIS_BIN"):
         return Path(given).resolve()
-    command = ["cargo", "build", "--locked", "--bin", "portcullis"] + (["--release"] if release else [])
+    command = ["cargo", "build", "--locked", "--bin", "portcullis", "--profile", profile]
     if subprocess.run(command, cwd=ROOT).returncode != 0:
         raise Trouble("the binary does not build")
     metadata = subprocess.run(["cargo", "metadata", "--no-deps", "--locked", "--format-version", "1"],
                               cwd=ROOT, capture_output=True, check=True)
     target = Path(json.loads(metadata.stdout)["target_directory"])
-    return target / ("release" if release else "debug") / "portcullis"
+    return target / ("debug" if profile == "dev" else profile) / "portcullis"
 
 
 def settings(folder, port, telemetry_port, mail_port=None):

@@ -21,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "scripts"))
 
-from count import SECRET, jwt  # noqa: E402
+from count import issuer, jwt  # noqa: E402
 from filled import Gateway, token  # noqa: E402
 from measure import Upstream, cpu_seconds, wrk  # noqa: E402
 from report import keep  # noqa: E402
@@ -50,9 +50,7 @@ class Point:
             "limits": {"connections_per_address": 1000},
             "upstreams": [{"name": "app", "servers": [f"127.0.0.1:{upstream.port}"]}],
             "routes": [*routes, {"path": "/", "upstream": "app", "access": "staff"}],
-            "tokens": {"jwt": {"trusted": [{
-                "name": "issuer", "algorithm": "HS256", "secret": SECRET, "issuer": "https://issuer.test", "audience": ["bench"],
-                "user_claim": "sub", "users": "claims"}]}},
+            "tokens": {"jwt": {"trusted": [issuer()]}},
         }
         # More room than there are tokens: the cache's parts are never filled alike.
         self.gateway = Gateway(program, folder, 2 * amounts["tokens"] + 10_000, changes, cpus)

@@ -70,6 +70,8 @@ def curves(plt, found):
             off = [[at - min(rounds) for at, (_, rounds) in zip(middle, known)], [max(rounds) - at for at, (_, rounds) in zip(middle, known)]]
             axis.errorbar([size for size, _ in known], middle, yerr=off, marker="o", markersize=4, capsize=3, linewidth=1.2, label=kind)
         axis.set_xscale("log")
+        axis.set_xticks([int(size) for size in sizes], [f"{int(size):,}" for size in sizes])
+        axis.minorticks_off()
         axis.set_ylim(bottom=0)
         axis.set_xlabel(name, fontsize=9)
         axis.tick_params(labelsize=8)

@@ -28,7 +28,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "scripts"))
 
-from count import SECRET, jwt  # noqa: E402
+from count import issuer, jwt  # noqa: E402
 from filled import Gateway, token  # noqa: E402
 from measure import Upstream, post, wrk  # noqa: E402
 from report import keep  # noqa: E402
@@ -55,9 +55,7 @@ class Scene:
             "limits": {"connections_per_address": 10_000},
             "upstreams": [{"name": "app", "servers": [f"127.0.0.1:{upstream.port}"]}],
             "routes": [{"path": "/public/", "upstream": "app", "access": "anonymous"}, {"path": "/", "upstream": "app", "access": "authenticated"}],
-            "tokens": {"jwt": {"trusted": [{
-                "name": "issuer", "algorithm": "HS256", "secret": SECRET, "issuer": "https://issuer.test", "audience": ["bench"],
-                "user_claim": "sub", "users": "claims"}]}},
+            "tokens": {"jwt": {"trusted": [issuer()]}},
         }
         self.gateway = Gateway(binary("release"), folder / "gateway", HELD, changes).fill(USERS, tokens=2 * HELD)
         self.done, self.faults, self.over = Counter(), [], threading.Event()

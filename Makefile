@@ -1,7 +1,7 @@
 # The doors of the project. Each installs what it lacks (scripts/setup).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e metrics-check check deploy-check build release conformance attack fuzz bench bench-count importbench clean
+.PHONY: help demo test e2e metrics-check check deploy-check build release conformance attack fuzz bench bench-count plots importbench clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,8 +55,12 @@ bench: ## CPU per request, beside a bare Pingora proxy and the other gateways th
 	benches/compare/run.py
 
 bench-count: ## instructions per request, compared with the kept baseline
-	scripts/setup bench
+	scripts/setup count
 	benches/count.py
+
+plots: ## pictures of the results that are kept, for docs/PERFORMANCE.md
+	scripts/setup bench
+	benches/plots.py
 
 importbench: release ## a million users out of a Django database: time and memory
 	scripts/import-bench

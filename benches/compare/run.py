@@ -440,12 +440,18 @@ def build(work):
     cargo("--manifest-path", os.path.join(BENCH, "floor", "Cargo.toml"), CARGO_TARGET_DIR=os.path.join(work, "floor"))
 
 
+PLACES = ("work", "out", "lua", "subject_dir")                           # of one machine: no business of who reads the result
+
+
 def circumstances(a):
     """Where, when and how: a figure without these says nothing."""
     text = open("/proc/cpuinfo").read()
     model = re.search(r"model name\s*: (.*)", text)
     commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty", "--exclude=*"], capture_output=True, text=True).stdout.strip()
-    own = [w for w in sys.argv[1:]]
+    own, places = [], {"--" + k.replace("_", "-") for k in PLACES}
+    for before, w in zip(["", *sys.argv[1:]], sys.argv[1:]):
+        if w not in places and before not in places:
+            own.append(w)
     return ["- date: " + datetime.date.today().isoformat(),
             f"- machine: {os.cpu_count()} x {model[1] if model else platform.machine()}, Linux {platform.release()}",
             f"- commit: {commit or 'unknown'}, release build, {a.threads} worker thread(s), {a.routes} routes more than the two asked for",
@@ -712,7 +718,7 @@ class Harness:
     # ------------------------------------------------------------ report
     def write(self, res, checks, subs, scen):
         os.makedirs(self.a.out, exist_ok=True)
-        json.dump(dict(results=res, checks=checks, subjects={s.name: s.d.get("about", "") for s in subs}, args=vars(self.a), time=time.time()),
+        json.dump(dict(results=res, checks=checks, subjects={s.name: s.d.get("about", "") for s in subs}, args={k: v for k, v in vars(self.a).items() if k not in PLACES}, time=time.time()),
                   open(os.path.join(self.a.out, "results.json"), "w"), indent=1)
         md = report(res, checks, [s.name for s in subs], scen, self.a.floor, circumstances(self.a))
         open(os.path.join(self.a.out, "results.md"), "w").write(md)

@@ -12,6 +12,7 @@ round, is printed and kept in benches/results/.
 """
 
 import argparse
+import random
 import statistics
 import sys
 import tempfile
@@ -57,7 +58,8 @@ class Point:
         self.gateway.fill(amounts["users"], amounts["tokens"], amounts["revocations"])
         asked = min(ASKED, amounts["tokens"])
         self.write("opaque", (token(n * amounts["tokens"] // asked) for n in range(asked)))
-        self.write("all", map(token, range(amounts["tokens"])))
+        # Not in the order in which they came into memory.
+        self.write("all", map(token, random.Random(1).sample(range(amounts["tokens"]), amounts["tokens"])))
         self.write("jwt", map(jwt, range(ASKED)))
         for place in ("public", "api"):
             self.write(place, (f"/{place}{n * pairs // ASKED}/thing{n}" for n in range(ASKED)))

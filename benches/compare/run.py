@@ -150,7 +150,7 @@ class Tokens:
         return os.path.join(self.d, alg.lower() + ".tokens")
 
     def flawed(self, flaw):
-        """A file with one token whose flaw shows before its signature is looked at; where no key is needed to tell."""
+        """A file with one token whose flaw shows before its signature is looked at."""
         head, over = {"kid": ({"kid": "nobodys"}, {}), "alg": ({"alg": "RS384"}, {}), "iss": ({}, {"iss": "https://other.test"}), "aud": ({}, {"aud": "other"}),
                       "expired": ({}, {"exp": int(time.time()) - 3600}), "long": ({}, {"filling": "x" * 6600})}[flaw]
         f = self.file("bad_" + flaw)
@@ -719,9 +719,9 @@ class Harness:
     def write(self, res, checks, subs, scen):
         os.makedirs(self.a.out, exist_ok=True)
         json.dump(dict(results=res, checks=checks, subjects={s.name: s.d.get("about", "") for s in subs}, args={k: v for k, v in vars(self.a).items() if k not in PLACES}, time=time.time()),
-                  open(os.path.join(self.a.out, "results.json"), "w"), indent=1)
+                  open(os.path.join(self.a.out, self.a.name + ".json"), "w"), indent=1)
         md = report(res, checks, [s.name for s in subs], scen, self.a.floor, circumstances(self.a))
-        open(os.path.join(self.a.out, "results.md"), "w").write(md)
+        open(os.path.join(self.a.out, self.a.name + ".md"), "w").write(md)
 
 
 def med(cell, k):
@@ -806,6 +806,7 @@ def main():
     p.add_argument("--routes", type=int, default=0, help="routes of the gateway besides the two that are asked for")
     p.add_argument("--work", default=os.path.join(target_folder(), "compare"))
     p.add_argument("--out", default=os.path.join(ROOT, "benches", "results", f"{datetime.date.today().isoformat()}-{os.cpu_count()}cpu-{platform.machine()}"))
+    p.add_argument("--name", default="results", help="of the files there (default: results)")
     p.add_argument("--no-build", dest="build", action="store_false", help="what is built already is good enough")
     p.add_argument("--lua", help="folder with lua-resty-jwt and what it needs (nginx's JWT check)")
     p.add_argument("--floor", default="floor")
@@ -826,7 +827,7 @@ def main():
         build(os.path.abspath(a.work))
     h = Harness(a)
     h.run()
-    print(open(os.path.join(a.out, "results.md")).read())
+    print(open(os.path.join(a.out, a.name + ".md")).read())
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 //!
 //! Names are compared in small ASCII letters without port. It must not know paths.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::BuildError;
 use super::host::{Authority, MAX_NAME};

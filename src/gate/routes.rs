@@ -14,6 +14,7 @@
 //! A path that lax servers could read as one of a longer route (other case of letters, an
 //! encoded `?`, a space at the end) belongs to neither: [`Found::Ambiguous`].
 
+use foldhash::HashMap;
 use http::Method;
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 
@@ -50,8 +51,8 @@ pub struct RouteTable {
 /// One path prefix.
 #[derive(Debug, Default)]
 struct Node {
-    /// By segment, sorted.
-    children: Vec<(Box<str>, usize)>,
+    /// By segment. Not sorted: among ten thousand a search by halves goes where no cache is warm.
+    children: HashMap<Box<str>, usize>,
     /// By the segment's laxest reading, sorted; several may read alike.
     lax_children: Vec<(Box<str>, usize)>,
     by_host: Vec<(HostId, Choice)>,
@@ -80,7 +81,7 @@ impl RouteTable {
                 .collect();
             node.lax_children.sort_unstable();
             table.spelled_variably |=
-                node.children.iter().any(|(segment, _)| laxest(segment) != **segment);
+                node.children.keys().any(|segment| laxest(segment) != **segment);
         }
         Ok(table)
     }
@@ -119,15 +120,13 @@ impl RouteTable {
     }
 
     fn child_or_new(&mut self, node: usize, segment: &str) -> usize {
-        match self.nodes[node].children.binary_search_by(|(s, _)| (**s).cmp(segment)) {
-            Ok(at) => self.nodes[node].children[at].1,
-            Err(at) => {
-                let child = self.nodes.len();
-                self.nodes.push(Node::default());
-                self.nodes[node].children.insert(at, (segment.into(), child));
-                child
-            }
+        if let Some(child) = self.nodes[node].child(segment) {
+            return child;
         }
+        let child = self.nodes.len();
+        self.nodes.push(Node::default());
+        self.nodes[node].children.insert(segment.into(), child);
+        child
     }
 
     /// Finds the route of a request. Allocates nothing for paths with one spelling.
@@ -203,8 +202,7 @@ impl RouteTable {
 
 impl Node {
     fn child(&self, segment: &str) -> Option<usize> {
-        let at = self.children.binary_search_by(|(s, _)| (**s).cmp(segment)).ok()?;
-        Some(self.children[at].1)
+        self.children.get(segment).copied()
     }
 
     fn lax_children(&self, segment: &str) -> impl Iterator<Item = usize> {

@@ -4,9 +4,9 @@
 //! the same few for a route. So each route keeps its own short list. It must not know what
 //! the series are called.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use parking_lot::RwLock;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 

@@ -13,11 +13,11 @@ mod server;
 mod standing;
 mod tls;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
+use foldhash::HashMap;
 use tokio::time::Instant;
 
 pub(super) use self::choice::fingerprint;

@@ -39,6 +39,10 @@ impl Claims {
         self.0.get(name)
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// A claim that is a text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.as_str()

@@ -50,7 +50,7 @@ impl<'a> Unread<'a> {
             return None;
         }
         let header = Claims::parse(&decode(header)?)?;
-        if FORBIDDEN.iter().any(|name| header.get(name).is_some()) {
+        if header.names().any(|name| FORBIDDEN.contains(&name)) {
             return None;
         }
         let algorithm = header.get("alg")?.as_str()?.parse().ok()?;
@@ -75,7 +75,7 @@ impl<'a> Token<'a> {
     }
 }
 
-fn decode(part: &str) -> Option<Vec<u8>> {
+pub(super) fn decode(part: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(part).ok()
 }
 

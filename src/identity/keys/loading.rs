@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey};
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -24,6 +24,7 @@ use super::life::KeyLife;
 use super::remote::Remote;
 use super::rotation::retires_for;
 use super::table::{Dialect, Issuer, Kid, Users, VerifyingKey, check_unambiguous};
+use super::verifier::Verifier;
 use super::{KeyError, Keys, Ring, Signer, Stored, jwks, key_set, pem, seal};
 
 /// Shorter secrets can be guessed from a single token.
@@ -146,7 +147,7 @@ impl Ring {
                 algorithm: key.algorithm,
                 kid,
                 issuer: Arc::clone(&issuer),
-                key: key.verifying,
+                verifier: key.verifying,
                 public: key.public,
                 origin: key.origin,
                 life: KeyLife::begin(),
@@ -167,7 +168,7 @@ pub(in crate::identity) struct OwnKey {
     kid: Option<String>,
     /// None: it only checks.
     signing: Option<EncodingKey>,
-    verifying: DecodingKey,
+    verifying: Verifier,
     public: Option<jsonwebtoken::jwk::Jwk>,
     origin: String,
 }
@@ -201,14 +202,19 @@ fn header(algorithm: &str, kid: &Kid, typ: &str) -> String {
 pub(in crate::identity) fn own_secret(jwt: &JwtTokens, algorithm: Algorithm) -> Result<OwnKey> {
     let origin = "tokens.jwt.signing_key".to_owned();
     let secret = long_enough(&jwt.signing_key, &origin)?;
+    let verifying = Verifier::secret(secret, algorithm);
     Ok(OwnKey {
         algorithm,
         kid: None,
         signing: Some(EncodingKey::from_secret(secret)),
-        verifying: DecodingKey::from_secret(secret),
+        verifying: verifying.ok_or_else(|| no_secret(algorithm))?,
         public: None,
         origin,
     })
+}
+
+fn no_secret(algorithm: Algorithm) -> KeyError {
+    KeyError::UnknownAlgorithm(format!("{algorithm:?}"))
 }
 
 fn long_enough<'a>(secret: &'a SecretText, which: &str) -> Result<&'a [u8]> {
@@ -323,7 +329,8 @@ pub(in crate::identity) async fn trusted_keys(
     let unusable = |reason| KeyError::Unusable { which: origin.clone(), reason };
     let keys = if symmetric {
         let secret = long_enough(&trusted.secret, &origin)?;
-        vec![(Kid::Any, DecodingKey::from_secret(secret))]
+        let verifier = Verifier::secret(secret, algorithm);
+        vec![(Kid::Any, verifier.ok_or_else(|| no_secret(algorithm))?)]
     } else if let Some(path) = &trusted.public_key_file {
         let text = read(path).await?;
         let key = pem::public_key(text.expose_secret(), algorithm).map_err(unusable)?;
@@ -339,11 +346,11 @@ pub(in crate::identity) async fn trusted_keys(
     };
     Ok(keys
         .into_iter()
-        .map(|(kid, key)| VerifyingKey {
+        .map(|(kid, verifier)| VerifyingKey {
             algorithm,
             kid,
             issuer: Arc::clone(&issuer),
-            key,
+            verifier,
             public: None,
             origin: origin.clone(),
             life: KeyLife::begin(),

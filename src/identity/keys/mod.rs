@@ -12,6 +12,7 @@ mod remote;
 mod rotation;
 mod seal;
 mod table;
+mod verifier;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,11 +162,13 @@ impl Ring {
         named.or_else(|| self.table.iter().find(|key| fits(key, None)))
     }
 
-    /// The key that may check a token with this header, where it is the same one whoever issued it.
-    pub(super) fn only(&self, algorithm: Algorithm, kid: Option<&str>) -> Option<&VerifyingKey> {
-        let fits = |key: &&VerifyingKey| key.algorithm == algorithm && key.kid.answers(kid);
-        let mut fitting = self.table.iter().filter(fits);
-        fitting.next().filter(|_| fitting.next().is_none())
+    /// The keys that may check a token with this header, whoever issued it.
+    pub(super) fn answering(
+        &self,
+        algorithm: Algorithm,
+        kid: Option<&str>,
+    ) -> impl Iterator<Item = &VerifyingKey> {
+        self.table.iter().filter(move |key| key.algorithm == algorithm && key.kid.answers(kid))
     }
 
     fn sign(&self, header: &str, payload: &str) -> String {

@@ -124,7 +124,7 @@ impl Keys {
             algorithm: remote.algorithm,
             kid,
             issuer: Arc::clone(&remote.issuer),
-            key: key.verifying,
+            verifier: key.verifying,
             public: None,
             origin: which.clone(),
             life: KeyLife::begin(),

@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
+use jsonwebtoken::Algorithm;
 use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, DecodingKey};
 
 use super::KeyError;
 use super::life::KeyLife;
+use super::verifier::Verifier;
 
 /// Whose tokens a key checks, and what they must say.
 #[derive(Debug)]
@@ -78,8 +79,8 @@ pub(in crate::identity) struct VerifyingKey {
     pub(in crate::identity) kid: Kid,
     /// Whose it is.
     pub(in crate::identity) issuer: Arc<Issuer>,
-    /// The key.
-    pub(in crate::identity) key: DecodingKey,
+    /// The key, ready to be used.
+    pub(in crate::identity) verifier: Verifier,
     /// The public half that others may see; only of our own asymmetric keys.
     pub(in crate::identity) public: Option<Jwk>,
     /// A file or setting, for faults.
@@ -89,11 +90,6 @@ pub(in crate::identity) struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// Whether it is shared with whoever signs.
-    pub(in crate::identity) fn is_mac(&self) -> bool {
-        matches!(self.algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
-    }
-
     /// Whether it is that key, made anew.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.algorithm == other.algorithm

@@ -154,7 +154,7 @@ impl Request {
             credential: judged.map_or("none", |judged| judged.presented.as_str()),
             check: judged.and_then(|judged| check(judged, self.judging)),
             user_id: identity.and_then(|identity| text(&identity.values.user_id)),
-            user_name: identity.map(|identity| identity.username.as_str()),
+            user_name: identity.map(|identity| identity.name()),
             asked_by: asked.map(|asked| asked.dialect.as_str()),
             upstream: self.upstream.as_ref().map(|upstream| upstream.name.as_str()),
             span: self.span_name(),

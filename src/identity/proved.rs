@@ -54,3 +54,11 @@ pub struct Identity {
     /// What was signed about it.
     pub asserted: Asserted,
 }
+
+impl Identity {
+    /// The account's name; from where it lies beside what upstreams are told, if it is the same.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.values.plain_user().unwrap_or(&self.username)
+    }
+}

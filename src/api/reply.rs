@@ -3,6 +3,7 @@
 //! Plain functions over the `http` crate's types, so that the gateway writes its refusals with
 //! the very same ones. It must not know which request an answer is for.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +22,14 @@ pub type Reply = Response<Bytes>;
 
 /// RFC 6750 section 3; simplejwt's realm.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"api\"");
+
+/// What strangers send by the thousand: the same answer each time, so it is written once.
+const OFTEN: [Rejection; 4] = [
+    Rejection::Missing,
+    Rejection::UnknownToken,
+    Rejection::Jwt(JwtFault::Invalid),
+    Rejection::Jwt(JwtFault::Expired),
+];
 
 /// When to ask again after our own trouble: about as long as a failover takes.
 const RETRY_SECONDS: u64 = 5;
@@ -76,6 +85,14 @@ pub fn error(status: StatusCode, detail: &str, code: &str) -> Reply {
 /// clients of djoser and simplejwt read.
 #[must_use]
 pub fn rejection(rejection: &Rejection) -> Reply {
+    static WRITTEN: LazyLock<[Reply; OFTEN.len()]> = LazyLock::new(|| OFTEN.each_ref().map(write));
+    match OFTEN.iter().position(|often| often == rejection) {
+        Some(index) => WRITTEN[index].clone(),
+        None => write(rejection),
+    }
+}
+
+fn write(rejection: &Rejection) -> Reply {
     match rejection {
         Rejection::Missing => unauthorized("Authentication credentials were not provided."),
         Rejection::Empty => unauthorized("Invalid token header. No credentials provided."),

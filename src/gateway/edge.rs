@@ -2,6 +2,7 @@
 //!
 //! It must not know why.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -24,6 +25,9 @@ const SLOW_LINGER_TIME: Duration = Duration::from_millis(250);
 
 /// What a refused client may still send while it learns of the refusal.
 const LINGER_BYTES: usize = 1 << 20;
+
+/// Most heads of our own answers fit.
+const HEAD_BYTES: usize = 512;
 
 /// A name for a request that never reached the gate: 32 hex digits.
 pub(super) fn fresh_request_id() -> String {
@@ -89,7 +93,9 @@ pub(super) fn serialize(
 ) -> Vec<u8> {
     let status = answer.status();
     let reason = status.canonical_reason().unwrap_or_default();
-    let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+    let mut bytes = Vec::with_capacity(HEAD_BYTES + answer.body().len());
+    // Writing to memory cannot fail.
+    let _ = write!(bytes, "HTTP/1.1 {} {reason}\r\n", status.as_u16());
     let mut line = |name: &[u8], value: &[u8]| {
         for piece in [name, b": ", value, b"\r\n"] {
             bytes.extend_from_slice(piece);

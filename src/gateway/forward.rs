@@ -4,6 +4,8 @@
 //! written earlier, a client could have the identity removed again. Takes the [`Passage`], without which there is no forwarding. It
 //! must not know how the passage came about.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType};
@@ -16,10 +18,10 @@ use crate::telemetry::{TRACEPARENT, TRACESTATE, Trace};
 const LINES: usize = 24;
 
 /// What is written into a head that goes upstream.
-pub(super) struct Written<'a> {
+pub(super) struct Written<'a, 'b> {
     pub(super) passage: &'a Passage,
     pub(super) forwarder: &'a Forwarder,
-    pub(super) arrival: &'a Arrival<'a>,
+    pub(super) arrival: &'b Arrival<'b>,
     pub(super) request_id: &'a HeaderValue,
     /// In place of the client's.
     pub(super) host: Option<&'a HeaderValue>,
@@ -30,40 +32,44 @@ pub(super) struct Written<'a> {
 }
 
 /// A head that goes upstream. The names go out in one spelling, not in the client's.
-pub(super) struct Head {
-    method: Method,
-    uri: Uri,
+///
+/// Nothing is copied before it is known in which form it is wanted.
+pub(super) struct Head<'a> {
+    method: &'a Method,
+    uri: Cow<'a, Uri>,
     version: Version,
     ends_stream: Option<bool>,
-    lines: Vec<(HeaderName, HeaderValue)>,
+    lines: Lines<'a>,
 }
+
+type Lines<'a> = Vec<(Cow<'a, HeaderName>, Cow<'a, HeaderValue>)>;
 
 /// Makes the upstream's head of the client's. `spoofed` is told each identity header that a
 /// client tried to set.
 ///
 /// First what is ours is gathered, each name once and the last word kept; then the client's lines
 /// are taken, but for those names.
-pub(super) fn write(
-    received: &RequestHeader,
-    written: &Written<'_>,
+pub(super) fn write<'a>(
+    received: &'a RequestHeader,
+    written: &Written<'a, '_>,
     mut spoofed: impl FnMut(&str),
-) -> pingora::Result<Head> {
+) -> pingora::Result<Head<'a>> {
     let Written { passage, trace, is_raw, .. } = written;
     let uri = if passage.is_rewritten() {
         // Origin-form whatever the client sent: the rules and the upstream see the same path.
-        passage.target().parse().map_err(|cause| {
+        Cow::Owned(passage.target().parse().map_err(|cause| {
             Error::because(ErrorType::InternalError, "the canonical target is no URI", cause)
-        })?
+        })?)
     } else {
-        received.uri.clone()
+        Cow::Borrowed(&received.uri)
     };
     let removed = &passage.request_changes().removed;
     let mut lines = ours(&received.headers, written);
     let count = lines.len();
-    for name in received.headers.keys() {
+    let mut goes = |name: &HeaderName, ours: &Lines<'_>| {
         let is_anothers = trace.is_some() && *name == TRACESTATE;
         if is_anothers || *is_raw && is_hop_by_hop(name) {
-            continue;
+            return false;
         }
         if !is_framing(name)
             && let Some(strip) = passage.strip(name)
@@ -71,15 +77,24 @@ pub(super) fn write(
             if let Strip::Identity(name) = strip {
                 spoofed(name);
             }
-            continue;
+            return false;
         }
-        if !removed.contains(name) && lines[..count].iter().all(|(ours, _)| ours != name) {
-            let values = received.headers.get_all(name);
-            lines.extend(values.iter().map(|value| (name.clone(), value.clone())));
+        !removed.contains(name) && ours[..count].iter().all(|(ours, _)| **ours != *name)
+    };
+    let mut last: Option<(&HeaderName, bool)> = None;
+    for (name, value) in &received.headers {
+        // Lines of one name come one after the other, and share their fate.
+        let goes = match last {
+            Some((same, goes)) if std::ptr::eq(same, name) => goes,
+            _ => goes(name, &lines),
+        };
+        last = Some((name, goes));
+        if goes {
+            lines.push((Cow::Borrowed(name), Cow::Borrowed(value)));
         }
     }
     Ok(Head {
-        method: received.method.clone(),
+        method: &received.method,
         uri,
         version: received.version,
         ends_stream: received.send_end_stream(),
@@ -88,28 +103,32 @@ pub(super) fn write(
 }
 
 /// Every line that we write, whatever the client sent.
-fn ours(headers: &HeaderMap, written: &Written<'_>) -> Vec<(HeaderName, HeaderValue)> {
+fn ours<'a>(headers: &HeaderMap, written: &Written<'a, '_>) -> Lines<'a> {
     let Written { passage, forwarder, arrival, request_id, host, trace, .. } = written;
     let mut lines = Vec::with_capacity(LINES);
-    lines.extend(forwarder.headers(arrival));
-    lines.push((X_REQUEST_ID, (*request_id).clone()));
+    let told = forwarder.headers(arrival);
+    lines.extend(told.map(|(name, value)| (Cow::Owned(name), Cow::Owned(value))));
+    lines.push((Cow::Owned(X_REQUEST_ID), Cow::Borrowed(*request_id)));
     if let Some(trace) = trace {
         // The attempt's span. What a route does with these headers comes after.
-        lines.push((TRACEPARENT, trace.parent_for_upstream()));
-        lines.extend(trace.state_for_upstream().map(|state| (TRACESTATE, state)));
+        lines.push((Cow::Owned(TRACEPARENT), Cow::Owned(trace.parent_for_upstream())));
+        let state = trace.state_for_upstream();
+        lines.extend(state.map(|state| (Cow::Owned(TRACESTATE), Cow::Owned(state))));
     }
     if let Some(prefix) = passage.prefix() {
         // What an outer proxy took off comes before it.
         let outer = headers.get(X_FORWARDED_PREFIX);
         let outer = outer.filter(|_| passage.strip(&X_FORWARDED_PREFIX).is_none());
-        let whole = match outer {
-            Some(outer) => HeaderValue::from_bytes(&[outer.as_bytes(), prefix.as_bytes()].concat()),
-            None => Ok(prefix.clone()),
-        };
-        lines.push((X_FORWARDED_PREFIX, whole.unwrap_or_else(|_| prefix.clone())));
+        let whole = outer.and_then(|outer| {
+            HeaderValue::from_bytes(&[outer.as_bytes(), prefix.as_bytes()].concat()).ok()
+        });
+        let whole = whole.map_or(Cow::Borrowed(prefix), Cow::Owned);
+        lines.push((Cow::Owned(X_FORWARDED_PREFIX), whole));
     }
     let changes = passage.request_changes();
-    lines.retain(|(name, _)| !changes.removed.contains(name));
+    if !changes.removed.is_empty() {
+        lines.retain(|(name, _)| !changes.removed.contains(name));
+    }
     for (name, value) in &changes.set {
         replace(&mut lines, name, value);
     }
@@ -123,26 +142,28 @@ fn ours(headers: &HeaderMap, written: &Written<'_>) -> Vec<(HeaderName, HeaderVa
     lines
 }
 
-fn replace(lines: &mut Vec<(HeaderName, HeaderValue)>, name: &HeaderName, value: &HeaderValue) {
-    match lines.iter_mut().find(|(there, _)| there == name) {
-        Some((_, there)) => there.clone_from(value),
-        None => lines.push((name.clone(), value.clone())),
+fn replace<'a>(lines: &mut Lines<'a>, name: &'a HeaderName, value: &'a HeaderValue) {
+    match lines.iter_mut().find(|(there, _)| **there == *name) {
+        Some((_, there)) => *there = Cow::Borrowed(value),
+        None => lines.push((Cow::Borrowed(name), Cow::Borrowed(value))),
     }
 }
 
-impl Head {
+impl Head<'_> {
     /// Its lines, in their order.
     pub(super) fn into_lines(self) -> Vec<(HeaderName, HeaderValue)> {
-        self.lines
+        let lines = self.lines.into_iter();
+        lines.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
     }
 
     /// As Pingora takes it.
     pub(super) fn into_header(self) -> RequestHeader {
         let mut head = Request::new(()).into_parts().0;
-        (head.method, head.uri, head.version) = (self.method, self.uri, self.version);
+        (head.method, head.version) = (self.method.clone(), self.version);
+        head.uri = self.uri.into_owned();
         head.headers.reserve(self.lines.len());
         for (name, value) in self.lines {
-            head.headers.append(name, value);
+            head.headers.append(name.into_owned(), value.into_owned());
         }
         let mut header = RequestHeader::from(head);
         if let Some(ends_stream) = self.ends_stream {
@@ -154,12 +175,10 @@ impl Head {
     /// As HTTP/1.1 has it.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         let target = self.uri.path_and_query().map_or("/", |target| target.as_str());
-        let start = [self.method.as_str(), " ", target, " HTTP/1.1\r\n"];
-        let line =
-            |(name, value): &(HeaderName, HeaderValue)| name.as_str().len() + value.len() + 4;
-        let length = target.len() + 32 + self.lines.iter().map(line).sum::<usize>();
-        let mut bytes = Vec::with_capacity(length);
-        for piece in start {
+        let lines = self.lines.iter();
+        let lines = lines.map(|(name, value)| name.as_str().len() + value.len() + 4);
+        let mut bytes = Vec::with_capacity(target.len() + 32 + lines.sum::<usize>());
+        for piece in [self.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
             bytes.extend_from_slice(piece.as_bytes());
         }
         for (name, value) in &self.lines {

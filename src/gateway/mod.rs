@@ -48,6 +48,7 @@ mod serve;
 mod failure;
 mod forward;
 mod forward_auth;
+mod plain;
 mod rehearsal;
 mod returned;
 mod upstreams;

@@ -271,12 +271,14 @@ impl Phases {
 
     /// Writes the head that goes upstream. `head`: the client's; `copy`: the same without what is between it and
     /// us, if somebody has made one.
-    pub(super) fn write_head(
+    pub(super) fn write_head<'a>(
         &self,
-        head: &RequestHeader,
-        copy: Option<&RequestHeader>,
-        request: &mut Request,
-    ) -> Result<forward::Head> {
+        head: &'a RequestHeader,
+        copy: Option<&'a RequestHeader>,
+        request: &'a mut Request,
+    ) -> Result<forward::Head<'a>> {
+        request.sent = Some(Instant::now());
+        let request = &*request;
         let Some(passage) = request.passage() else {
             return Error::e_explain(ErrorType::InternalError, "forwarding without a passage");
         };
@@ -291,10 +293,7 @@ impl Phases {
             trace: request.trace.as_deref(),
             is_raw: copy.is_none(),
         };
-        let head =
-            forward::write(copy.unwrap_or(head), &written, |name| metrics.spoofed_header(name))?;
-        request.sent = Some(Instant::now());
-        Ok(head)
+        forward::write(copy.unwrap_or(head), &written, |name| metrics.spoofed_header(name))
     }
 
     /// Takes the head of an answer in: vetted, counted, and its server noted as well.
@@ -317,13 +316,18 @@ impl Phases {
                 return Err(Error::new_up(ErrorType::InvalidHTTPHeader));
             }
         }
+        Self::note_answer(request);
+        Ok(())
+    }
+
+    /// Counts an answer, and notes that its server gave one.
+    pub(super) fn note_answer(request: &mut Request) {
         if let Some((upstream, sent)) = request.upstream.as_ref().zip(request.sent.take()) {
             upstream.metrics.durations.observe(sent.elapsed().as_secs_f64());
             if let Some(picked) = &request.peer {
                 upstream.answered(picked.peer());
             }
         }
-        Ok(())
     }
 
     /// Cleans the head of an answer, and changes it as the route says.

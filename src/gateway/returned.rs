@@ -7,6 +7,7 @@
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use pingora::http::ResponseHeader;
 
+use super::plain::Plain;
 use crate::gate::{HeaderChanges, X_REQUEST_ID};
 
 /// RFC 9110, 7.6.1, and those of old proxies. `Transfer-Encoding` is not among them: Pingora
@@ -28,16 +29,26 @@ pub(super) fn clean(response: &mut ResponseHeader, is_ours: impl Fn(&HeaderName)
     if is_bodiless(response.status) {
         response.remove_header(&header::TRANSFER_ENCODING);
     }
-    if !tells_length(response) {
+    if !tells_length(response.status, is_coded(response)) {
         response.remove_header(&header::CONTENT_LENGTH);
     }
+}
+
+/// One line of an answer's head.
+pub(super) struct Line<'a> {
+    /// The name as the upstream spelled it.
+    pub(super) spelled: &'a [u8],
+    pub(super) name: HeaderName,
+    pub(super) value: &'a [u8],
 }
 
 /// The head of an answer, as far as it is for the client: the same that [`clean`] and [`change`]
 /// leave, but nothing is removed.
 pub(super) struct Returned<'a> {
-    pub(super) response: &'a ResponseHeader,
-    kept_back: Vec<HeaderName>,
+    pub(super) status: StatusCode,
+    pub(super) reason: &'a str,
+    is_coded: bool,
+    lines: Vec<Line<'a>>,
     changes: Option<&'a HeaderChanges>,
 }
 
@@ -48,41 +59,73 @@ impl<'a> Returned<'a> {
         is_ours: impl Fn(&HeaderName) -> bool,
         changes: Option<&'a HeaderChanges>,
     ) -> Self {
-        let changes = changes.filter(|_| !response.status.is_informational());
-        Self { response, kept_back: kept_back(response, is_ours), changes }
+        let kept_back = kept_back(response, is_ours);
+        let spelled = response.case_header_iter().map(|(spelled, _)| spelled.as_slice());
+        let lines = response.headers.iter().zip(spelled);
+        let lines = lines.filter(|((name, _), _)| !kept_back.contains(name));
+        let lines = lines.map(|((name, value), spelled)| Line {
+            spelled,
+            name: name.clone(),
+            value: value.as_bytes(),
+        });
+        let reason = response.get_reason_phrase().unwrap_or_default();
+        Self::new(response.status, reason, is_coded(response), lines.collect(), changes)
+    }
+
+    /// The same of an answer that is [`Plain`].
+    pub(super) fn of_plain(
+        plain: Plain<'a>,
+        is_ours: impl Fn(&HeaderName) -> bool,
+        changes: Option<&'a HeaderChanges>,
+    ) -> Self {
+        let Plain { status, reason, mut lines, .. } = plain;
+        lines.retain(|line| !is_hop_by_hop(&line.name) && !is_ours(&line.name));
+        Self::new(status, reason, false, lines, changes)
+    }
+
+    /// `lines`: without what stays between the upstream and us.
+    fn new(
+        status: StatusCode,
+        reason: &'a str,
+        is_coded: bool,
+        mut lines: Vec<Line<'a>>,
+        changes: Option<&'a HeaderChanges>,
+    ) -> Self {
+        let changes = changes.filter(|_| !status.is_informational());
+        let tells_length = tells_length(status, is_coded);
+        lines.retain(|Line { name, .. }| {
+            !matches!(*name, header::CONNECTION | header::TRANSFER_ENCODING | header::DATE)
+                && (*name != header::CONTENT_LENGTH || tells_length)
+                && *name != X_REQUEST_ID
+                && !changes.is_some_and(|changes| is_changed(name, changes))
+        });
+        Self { status, reason, is_coded, lines, changes }
     }
 
     /// Whether its body came in chunks, or would have.
     pub(super) fn is_chunked(&self) -> bool {
-        !is_bodiless(self.response.status)
-            && self.response.headers.contains_key(header::TRANSFER_ENCODING)
+        self.is_coded && !is_bodiless(self.status)
+    }
+
+    /// About as many lines as [`Returned::each`] tells.
+    pub(super) fn count(&self) -> usize {
+        self.lines.len() + self.changes.map_or(0, |changes| changes.set.len())
     }
 
     /// Tells each line, but for those that whoever writes it adds: about the connection, the
     /// framing, the date and the request's name. First comes the name as the upstream spelled it.
-    pub(super) fn each(&self, mut tell: impl FnMut(&[u8], &HeaderName, &HeaderValue)) {
-        let response = self.response;
-        let tells_length = tells_length(response);
-        let spelled = response.case_header_iter().map(|(spelled, _)| spelled.as_slice());
-        for ((name, value), spelled) in response.headers.iter().zip(spelled) {
-            let is_written_anew =
-                matches!(*name, header::CONNECTION | header::TRANSFER_ENCODING | header::DATE)
-                    || (*name == header::CONTENT_LENGTH && !tells_length)
-                    || *name == X_REQUEST_ID;
-            if !is_written_anew && !self.kept_back.contains(name) && !self.is_changed(name) {
-                tell(spelled, name, value);
-            }
+    pub(super) fn each(&self, mut tell: impl FnMut(&[u8], &HeaderName, &[u8])) {
+        for Line { spelled, name, value } in &self.lines {
+            tell(spelled, name, value);
         }
         for (name, value) in self.changes.iter().flat_map(|changes| &changes.set) {
-            tell(name.as_str().as_bytes(), name, value);
+            tell(name.as_str().as_bytes(), name, value.as_bytes());
         }
     }
+}
 
-    fn is_changed(&self, name: &HeaderName) -> bool {
-        self.changes.is_some_and(|changes| {
-            changes.removed.contains(name) || changes.set.iter().any(|(set, _)| set == name)
-        })
-    }
+fn is_changed(name: &HeaderName, changes: &HeaderChanges) -> bool {
+    changes.removed.contains(name) || changes.set.iter().any(|(set, _)| set == name)
 }
 
 /// What stays between the upstream and us. Collected, because hardly any answer has one of them.
@@ -97,16 +140,18 @@ fn kept_back(response: &ResponseHeader, is_ours: impl Fn(&HeaderName) -> bool) -
     names
 }
 
-fn is_bodiless(status: StatusCode) -> bool {
+pub(super) fn is_bodiless(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+fn is_coded(response: &ResponseHeader) -> bool {
+    response.headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 /// Whether the client is told a length. Of a 304 it is the length of what was not modified
 /// (RFC 9110, 8.6).
-fn tells_length(response: &ResponseHeader) -> bool {
-    let is_chunked = response.headers.contains_key(header::TRANSFER_ENCODING);
-    response.status != StatusCode::NO_CONTENT
-        && (!is_chunked || response.status == StatusCode::NOT_MODIFIED)
+fn tells_length(status: StatusCode, is_coded: bool) -> bool {
+    status != StatusCode::NO_CONTENT && (!is_coded || status == StatusCode::NOT_MODIFIED)
 }
 
 /// Changes what the route changes; informational answers stay as they are.
@@ -130,11 +175,14 @@ pub(super) fn change(
 /// what a client makes of it must not differ from what we read.
 pub(super) fn has_one_length(response: &ResponseHeader) -> bool {
     let mut lengths = response.headers.get_all(header::CONTENT_LENGTH).iter();
-    let is_number = |value: &http::HeaderValue| {
-        let digits = value.as_bytes();
-        (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
-    };
-    lengths.next().is_none_or(is_number) && lengths.next().is_none()
+    lengths.next().is_none_or(|value| length(value.as_bytes()).is_some())
+        && lengths.next().is_none()
+}
+
+/// A length that everybody reads in the same way.
+pub(super) fn length(value: &[u8]) -> Option<usize> {
+    let is_number = (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+    str::from_utf8(value).ok().filter(|_| is_number)?.parse().ok()
 }
 
 /// What a `Connection` header names, but for what is never passed on or cannot be taken away.

@@ -27,11 +27,14 @@ pub(super) async fn watched<W: Future>(
     arrival: &Arrival,
     alarm: &mut Alarm,
 ) -> Option<W::Output> {
+    // A request that has just begun needs no second look at the clock.
+    let mut from = arrival.since;
     loop {
-        alarm.set(Instant::now() + LOOK_EVERY);
+        alarm.set(from + LOOK_EVERY);
         if let Some(done) = alarm.within(work.as_mut()).await {
             return Some(done);
         }
+        from = Instant::now();
         if !arrival.is_stream() && arrival.since.elapsed() < SLOW {
             continue;
         }

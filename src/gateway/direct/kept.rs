@@ -4,28 +4,42 @@
 //! somebody looks at all of them once a second, and each is looked at when it is taken. It must not
 //! know what they are used for.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
+use foldhash::HashMap;
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use pingora::protocols::Stream;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, sleep};
 
+use crate::gateway::head::Alarm;
 use crate::gateway::upstreams::Peer;
 
 /// How often those are closed that nobody needed, or that their server has closed.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// A connection to a server, and its one timer.
+pub(super) struct Connection {
+    pub(super) stream: Stream,
+    pub(super) alarm: Alarm,
+}
+
+impl Connection {
+    /// One that was just made.
+    pub(super) fn new(stream: Stream) -> Self {
+        Self { stream, alarm: Alarm::new(Instant::now()) }
+    }
+}
+
 /// The connections that one worker keeps.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(in crate::gateway) struct Kept {
     all: Mutex<Shelf>,
     most: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shelf {
     /// By what they may be used for: [`Peer::key`].
     idle: HashMap<u64, Vec<Idle>>,
@@ -33,9 +47,8 @@ struct Shelf {
     count: usize,
 }
 
-#[derive(Debug)]
 struct Idle {
-    stream: Stream,
+    connection: Connection,
     until: Instant,
 }
 
@@ -46,7 +59,7 @@ impl Kept {
     }
 
     /// One to this peer, the one used last, if there is one that still stands.
-    pub(super) fn take(&self, peer: &Peer) -> Option<Stream> {
+    pub(super) fn take(&self, peer: &Peer) -> Option<Connection> {
         let mut all = self.all.lock();
         let Shelf { idle, count } = &mut *all;
         let here = idle.get_mut(&peer.key)?;
@@ -54,19 +67,18 @@ impl Kept {
         loop {
             let mut last = here.pop()?;
             *count -= 1;
-            if last.until > now && is_quiet(&mut last.stream) {
-                return Some(last.stream);
+            if last.until > now && is_quiet(&mut last.connection.stream) {
+                return Some(last.connection);
             }
         }
     }
 
     /// Keeps one for as long as the peer's are kept.
-    pub(super) fn put(&self, peer: &Peer, stream: Stream) {
-        let Some(time) = peer.http.options.idle_timeout else { return };
+    pub(super) fn put(&self, peer: &Peer, connection: Connection) {
         let mut all = self.all.lock();
         if all.count < self.most {
-            let until = Instant::now() + time;
-            all.idle.entry(peer.key).or_default().push(Idle { stream, until });
+            let until = Instant::now() + peer.times.idle;
+            all.idle.entry(peer.key).or_default().push(Idle { connection, until });
             all.count += 1;
         }
     }
@@ -84,7 +96,7 @@ impl Kept {
 impl Shelf {
     fn close_ended(&mut self, now: Instant) {
         self.idle.retain(|_, here| {
-            here.retain_mut(|idle| idle.until > now && is_quiet(&mut idle.stream));
+            here.retain_mut(|idle| idle.until > now && is_quiet(&mut idle.connection.stream));
             !here.is_empty()
         });
         self.count = self.idle.values().map(Vec::len).sum();
@@ -136,7 +148,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (kept, here, elsewhere) = (Kept::new(2), peer(1, LONG), peer(2, LONG));
         let (ours, _theirs) = connection(&listener).await;
-        kept.put(&here, ours);
+        kept.put(&here, Connection::new(ours));
         assert!(kept.take(&elsewhere).is_none());
         assert!(kept.take(&here).is_some());
         assert!(kept.take(&here).is_none());
@@ -151,8 +163,8 @@ mod tests {
         drop(theirs);
         let (spoken_on, mut theirs) = connection(&listener).await;
         theirs.write_all(b"HTTP/1.1 408 Request Timeout\r\n\r\n").await.unwrap();
-        kept.put(&here, closed);
-        kept.put(&here, spoken_on);
+        kept.put(&here, Connection::new(closed));
+        kept.put(&here, Connection::new(spoken_on));
         let took = async {
             while kept.all.lock().count > 0 {
                 // Whatever has not been heard of yet is given back as good.
@@ -171,20 +183,20 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (kept, here) = (Kept::new(1), peer(1, Duration::ZERO));
         let (ours, _theirs) = connection(&listener).await;
-        kept.put(&here, ours);
+        kept.put(&here, Connection::new(ours));
         assert!(kept.take(&here).is_none());
         let here = peer(1, LONG);
         let mut others = Vec::new();
         for _ in 0..2 {
             let (ours, theirs) = connection(&listener).await;
-            kept.put(&here, ours);
+            kept.put(&here, Connection::new(ours));
             others.push(theirs);
         }
         assert_eq!(kept.all.lock().count, 1);
         // Room again, once it is used or swept away.
         assert!(kept.take(&here).is_some());
         let (ours, _theirs) = connection(&listener).await;
-        kept.put(&here, ours);
+        kept.put(&here, Connection::new(ours));
         kept.all.lock().close_ended(Instant::now() + 2 * LONG);
         assert_eq!(kept.all.lock().count, 0);
         assert!(kept.take(&here).is_none());

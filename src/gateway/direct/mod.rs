@@ -5,14 +5,15 @@
 //! channels between them have nothing to do; they are half of what a request costs. The steps are
 //! the same ones ([`Phases`]), in the same order. What turns out to be more than an exchange of
 //! HTTP/1 messages on the server's side is handed over, judged already. In reading order: this,
-//! `client`, `over_http1`, `over_http2`, `exchange`, `kept`. It must not know how to judge, or what
-//! is written upstream.
+//! `client`, `over_http1`, `over_http2`, `exchange`, `session`, `kept`. It must not know how to
+//! judge, or what is written upstream.
 
 mod client;
 mod exchange;
 mod kept;
 mod over_http1;
 mod over_http2;
+mod session;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub(super) use self::kept::Kept;
 
 use self::client::Client;
 use self::exchange::exchange;
+use self::kept::Connection;
 use self::over_http1::OverHttp1;
 use self::over_http2::OverHttp2;
 use super::arrival::Arrival;
@@ -149,11 +151,11 @@ impl Direct {
         let peer = Arc::clone(Phases::choose(request)?.peer());
         let kept = self.kept.take(&peer);
         let is_kept = kept.is_some();
-        let stream = match kept {
-            Some(stream) => stream,
+        let connection = match kept {
+            Some(connection) => connection,
             // Boxed: it is large, and mostly there is a connection.
             None => match Box::pin(self.connector.new_stream(&peer.http)).await {
-                Ok(stream) => stream,
+                Ok(stream) => Connection::new(stream),
                 Err(error) => {
                     let mut error = error.into_up();
                     Phases::unconnected(request, &mut error);
@@ -161,8 +163,8 @@ impl Direct {
                 }
             },
         };
-        match exchange(&self.phases, client, stream, &peer, request).await {
-            Ok(Some(stream)) => self.kept.put(&peer, stream),
+        match exchange(&self.phases, client, connection, &peer, request).await {
+            Ok(Some(connection)) => self.kept.put(&peer, connection),
             Ok(None) => {}
             Err(mut error) => {
                 let can_repeat = client.head().method.is_idempotent();

@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::{BError, Error, ErrorType, OrErr as _, Result};
@@ -80,15 +80,15 @@ impl<'a> OverHttp1<'a> {
         if self.keeps { "keep-alive" } else { "close" }
     }
 
-    fn start_line(&mut self, response: &ResponseHeader) -> Result<()> {
+    fn start_line(&mut self, returned: &Returned<'_>) -> Result<()> {
         self.pending.reserve(HEAD_BYTES);
-        let reason = response.get_reason_phrase().unwrap_or_default();
-        write!(self.pending, "HTTP/1.1 {} {reason}\r\n", response.status.as_u16())
+        let Returned { status, reason, .. } = returned;
+        write!(self.pending, "HTTP/1.1 {} {reason}\r\n", status.as_u16())
             .or_err(ErrorType::InternalError, "writing a head")
     }
 
     fn lines(&mut self, returned: &Returned<'_>) {
-        returned.each(|spelled, _, value| self.line(spelled, value.as_bytes()));
+        returned.each(|spelled, _, value| self.line(spelled, value));
     }
 
     fn line(&mut self, name: &[u8], value: &[u8]) {
@@ -140,7 +140,7 @@ impl Client for OverHttp1<'_> {
     }
 
     async fn inform(&mut self, returned: &Returned<'_>) -> Result<()> {
-        self.start_line(returned.response)?;
+        self.start_line(returned)?;
         self.lines(returned);
         self.pending.put_slice(b"\r\n");
         self.flush().await
@@ -152,7 +152,7 @@ impl Client for OverHttp1<'_> {
         framing: Framing,
         request_id: &HeaderValue,
     ) -> Result<()> {
-        self.start_line(returned.response)?;
+        self.start_line(returned)?;
         self.lines(returned);
         if framing == Framing::Chunked || self.is_head() && returned.is_chunked() {
             self.line(b"Transfer-Encoding", b"chunked");
@@ -161,7 +161,7 @@ impl Client for OverHttp1<'_> {
         self.line(b"X-Request-Id", request_id.as_bytes());
         self.line(b"Connection", self.connection().as_bytes());
         self.pending.put_slice(b"\r\n");
-        (self.pending_status, self.framing) = (Some(returned.response.status), framing);
+        (self.pending_status, self.framing) = (Some(returned.status), framing);
         Ok(())
     }
 

@@ -101,12 +101,14 @@ impl Client for OverHttp2 {
         framing: Framing,
         request_id: &HeaderValue,
     ) -> Result<()> {
-        let response = returned.response;
         let mut head = Response::new(()).into_parts().0;
-        head.status = response.status;
-        head.headers.reserve(response.headers.len() + ADDED);
+        head.status = returned.status;
+        head.headers.reserve(returned.count() + ADDED);
         returned.each(|_, name, value| {
-            head.headers.append(name.clone(), value.clone());
+            // What was read as a value is one.
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                head.headers.append(name.clone(), value);
+            }
         });
         head.headers.insert(X_REQUEST_ID, request_id.clone());
         self.pending_head = Some(Box::new(ResponseHeader::from(head)));

@@ -35,6 +35,7 @@ pub(in crate::gateway) struct Peer {
     pub(in crate::gateway) key: u64,
     /// What it sees as `Host` in place of what the client sent; its own name.
     pub(in crate::gateway) host: Option<HeaderValue>,
+    pub(in crate::gateway) times: Times,
     pub(super) weight: u32,
     /// Tells it from others where requests are spread by hash.
     pub(super) seed: u64,
@@ -64,11 +65,13 @@ pub(super) struct Making {
 
 /// The time limits of a connection to a server. Pingora sets none by itself.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
+pub(in crate::gateway) struct Times {
     connect: Duration,
-    read: Duration,
-    write: Duration,
-    idle: Duration,
+    /// For each piece of an answer, the head being one.
+    pub(in crate::gateway) read: Duration,
+    pub(in crate::gateway) write: Duration,
+    /// Of a connection that is kept for the next request.
+    pub(in crate::gateway) idle: Duration,
 }
 
 impl Picked {
@@ -131,6 +134,7 @@ impl Making {
             key: http.reuse_hash(),
             http,
             host: self.host.clone(),
+            times,
             weight: self.weight,
             standing: Standing::default(),
             under_way: AtomicUsize::new(0),

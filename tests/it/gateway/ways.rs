@@ -11,7 +11,7 @@ use crate::raw::{Act, Answer, App, Received};
 const WAYS: [&str; 2] = ["Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n"];
 
 /// Answers of applications, each under its name.
-pub(super) const ANSWERS: [(&str, &str); 23] = [
+pub(super) const ANSWERS: [(&str, &str); 29] = [
     ("a folded line", "HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nok"),
     ("other letters", "HTTP/1.1 200 OK\r\nX-A: \u{e9}\r\nContent-Length: 2\r\n\r\nok"),
     ("a length", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
@@ -57,6 +57,18 @@ pub(super) const ANSWERS: [(&str, &str); 23] = [
         "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     ),
     ("closing", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"),
+    ("no reason", "HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok"),
+    ("nor a space", "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok"),
+    ("more than promised", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokay"),
+    (
+        "a length that is named",
+        "HTTP/1.1 200 OK\r\nConnection: keep-alive, Content-Length\r\nContent-Length: 2\r\n\r\nok",
+    ),
+    (
+        "kept and named",
+        "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: X-B\r\nX-B: 1\r\nContent-Length: 2\r\n\r\nok",
+    ),
+    ("spaces", "HTTP/1.1 200 OK\r\nX-A: \t b  \r\nX-B:\r\nContent-Length:  2 \r\n\r\nok"),
 ];
 
 /// What is no answer.

@@ -215,6 +215,16 @@ fn cluster(
 }
 
 impl Dialer {
+    /// Another one for the same single server. Sentinel and Cluster are asked by one only.
+    pub(super) fn twin(&self) -> Option<Self> {
+        match &self.kind {
+            Kind::Single(client) => {
+                Some(Self { kind: Kind::Single(client.clone()), timeout: self.timeout })
+            }
+            Kind::Sentinel(_) | Kind::Cluster(_) => None,
+        }
+    }
+
     /// A connection for calls. The caller bounds how long it takes.
     pub(super) async fn dial(&mut self) -> RedisResult<Connection> {
         // The caller's limit is the one that counts; this one is in its place if it is forgotten.

@@ -1,12 +1,13 @@
-//! One connection to Redis that many share, and that is done without as long as it is sick.
+//! One connection to Redis that many share, and that is done without as long as it is sick; threads
+//! that ask much get one of their own beside it ([`super::own`]).
 //!
 //! A call that fails or is too slow takes the connection away: from then on nobody waits for
 //! Redis. A background task makes the next one, and only one that answers in time is used.
 //! So a slow Redis costs its time-out once, and no request ever pays for finding out whether
 //! it is back. It must not know what is kept there.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -15,10 +16,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::address::{Connection, Dialer};
+use super::own;
 use crate::identity::told_to_stop;
 
 /// What connecting may take, with TLS, a password and Sentinel's word.
-const DIAL: Duration = Duration::from_secs(1);
+pub(super) const DIAL: Duration = Duration::from_secs(1);
 
 /// How long to wait before Redis is tried again: longer each time while it is in trouble.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -28,7 +30,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const GOOD: Duration = Duration::from_secs(10);
 
 /// How often an idle connection is asked whether it is alive, so that no request finds out.
-const IDLE: Duration = Duration::from_secs(2);
+pub(super) const IDLE: Duration = Duration::from_secs(2);
 
 /// Told whenever something that replicas share becomes reachable or ceases to be, by name.
 pub type Seen = Arc<dyn Fn(&'static str, bool) + Send + Sync>;
@@ -36,6 +38,9 @@ pub type Seen = Arc<dyn Fn(&'static str, bool) + Send + Sync>;
 /// The shared connection. It is there or it is not; nobody waits for it.
 pub(super) struct Link {
     slot: ArcSwapOption<Connection>,
+    /// For the connections of threads' own, where there may be some.
+    own: Option<Dialer>,
+    itself: Weak<Self>,
     lost: Notify,
     patience: Duration,
     refused: AtomicU64,
@@ -53,8 +58,11 @@ pub(super) struct LinkKeeper {
 impl Link {
     pub(super) fn new(dialer: Dialer, patience: Duration, seen: Seen) -> (Arc<Self>, LinkKeeper) {
         seen("redis", false);
-        let link = Arc::new(Self {
+        let own = dialer.twin();
+        let link = Arc::new_cyclic(|itself| Self {
             slot: ArcSwapOption::empty(),
+            own,
+            itself: itself.clone(),
             lost: Notify::new(),
             patience,
             refused: AtomicU64::new(0),
@@ -79,7 +87,7 @@ impl Link {
         F: Future<Output = RedisResult<T>>,
     {
         let connection = self.slot.load_full()?;
-        match timeout(self.patience, work((*connection).clone())).await {
+        match timeout(self.patience, work(own::connection(self, &connection))).await {
             Ok(Ok(answer)) => Some(answer),
             Ok(Err(error)) if is_answer(&error) => {
                 if self.refused.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -93,8 +101,22 @@ impl Link {
         }
     }
 
+    /// Makes a connection of a thread's own; `None`: all share one.
+    pub(super) fn own_dialer(&self) -> Option<Dialer> {
+        self.own.as_ref()?.twin()
+    }
+
+    pub(super) fn itself(&self) -> Weak<Self> {
+        self.itself.clone()
+    }
+
+    /// What a call may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Takes a connection away unless that has been done.
-    fn lose<T>(&self, connection: &Arc<Connection>, why: &str) -> Option<T> {
+    pub(super) fn lose<T>(&self, connection: &Arc<Connection>, why: &str) -> Option<T> {
         let held = self.slot.compare_and_swap(connection, None);
         if held.as_ref().is_some_and(|held| Arc::ptr_eq(held, connection)) {
             tracing::warn!(why, "redis is away: every replica goes by the database");
@@ -179,6 +201,6 @@ impl LinkKeeper {
     }
 }
 
-async fn ping(mut connection: Connection) -> RedisResult<()> {
+pub(super) async fn ping(mut connection: Connection) -> RedisResult<()> {
     redis::cmd("PING").query_async(&mut connection).await
 }

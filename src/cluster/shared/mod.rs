@@ -9,6 +9,7 @@ mod counts;
 mod examine;
 mod hints;
 mod link;
+mod own;
 mod seal;
 mod values;
 

@@ -203,3 +203,43 @@ async fn an_address_that_logged_in_on_one_replica_is_no_stranger_on_the_other() 
     }
     world.remove().await;
 }
+
+/// The connections that Redis has, by number, but for the one that asks.
+async fn clients(redis: &mut MultiplexedConnection) -> Vec<u64> {
+    let own: u64 = redis::cmd("CLIENT").arg("ID").query_async(redis).await.unwrap();
+    let list: String = redis::cmd("CLIENT").arg("LIST").query_async(redis).await.unwrap();
+    let number = |line: &str| line.strip_prefix("id=")?.split(' ').next()?.parse().ok();
+    list.lines().filter_map(number).filter(|number| *number != own).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_asks_gets_a_connection_of_its_own_and_another_one_if_that_breaks() {
+    let redis = OwnRedis::start().await;
+    let world = World { redis: redis.url(), ..World::new().await };
+    let one = world.replica_with(|settings| settings.server.threads = 1).await;
+    let mut connection = connect(&redis).await;
+    let shared = clients(&mut connection).await;
+    let token = shared_token(&one, &mut connection, "ada").await;
+    let own = async |connection: &mut MultiplexedConnection| {
+        let mut own = clients(connection).await;
+        own.retain(|client| !shared.contains(client));
+        own
+    };
+    until("there is one more", async || own(&mut connection.clone()).await.len() == 1).await;
+
+    let broken = own(&mut connection).await[0];
+    let mut kill = redis::cmd("CLIENT");
+    let killed: u64 =
+        kill.arg("KILL").arg("ID").arg(broken).query_async(&mut connection).await.unwrap();
+    assert_eq!(killed, 1);
+    // Whoever asks, or the ping, finds out; nobody is refused for it, and all is made anew.
+    until("there are others", async || {
+        assert_eq!(get_opaque(&one, "/", &token).await.status, StatusCode::OK);
+        let unseen = one.opaque("ada").await;
+        assert_eq!(get_opaque(&one, "/", &unseen).await.status, StatusCode::OK);
+        let all = clients(&mut connection.clone()).await;
+        !all.contains(&broken) && all.len() == shared.len() + 1
+    })
+    .await;
+    world.remove().await;
+}

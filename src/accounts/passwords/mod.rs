@@ -36,6 +36,10 @@ const ARGON2: &str = "argon2";
 /// Passwords beyond this are refused before they are hashed: 4,096 bytes.
 pub const MAX_PASSWORD_BYTES: usize = 4096;
 
+/// Of threads that hash (`nice(1)`): about a tenth of what a worker gets where both want a core.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+
 /// The pool was full for too long, or is shutting down. Worth another try later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many passwords wait to be hashed")]
@@ -167,6 +171,7 @@ impl Passwords {
         let metrics = self.metrics.clone();
         let done = spawn_blocking(move || {
             let _place = place;
+            stand_behind_requests();
             let began = Instant::now();
             let done = work();
             if let Some(metrics) = metrics {
@@ -182,6 +187,14 @@ impl Passwords {
         let place = timeout(self.wait, Arc::clone(&self.places).acquire_owned()).await;
         place.map_err(|_| Busy)?.map_err(|_| Busy)
     }
+}
+
+/// Lets the threads that pass requests on go first: a flood of logins must not slow them down. The
+/// thread keeps it; whatever else blocks for long is in no greater hurry.
+fn stand_behind_requests() {
+    // Elsewhere it would hold for the whole process.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
 fn check(policy: Policy, slowest: &str, password: &[u8], stored: &Stored<'_>) -> Checked {

@@ -11,7 +11,7 @@ const REMEDY: &str = "see https://toml.io for how TOML is written";
 /// Reads a file.
 pub(super) fn read(name: &str, text: &str, report: &mut Report) -> Option<Layer> {
     let (root, errors) = DeTable::parse_recoverable(text);
-    let lines = Lines { name, text };
+    let lines = Lines::of(name, text);
     if !errors.is_empty() {
         lines.tell(&errors, report);
         return None;
@@ -90,26 +90,37 @@ trait Positions {
 struct Lines<'a> {
     name: &'a str,
     text: &'a str,
+    /// Where each begins: a file may have ten thousand routes, and every key is asked for.
+    begins: Vec<usize>,
 }
 
 impl Positions for Lines<'_> {
     fn place(&self, byte: usize) -> String {
-        let before = self.text.get(..byte).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-        format!("{}:{line}:{column}", self.name)
+        let line = self.number(byte);
+        let begin = line.checked_sub(1).and_then(|line| self.begins.get(line)).copied();
+        let before = self.text.get(begin.unwrap_or(0)..byte).unwrap_or_default();
+        format!("{}:{line}:{}", self.name, before.chars().count() + 1)
     }
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    fn of(name: &'a str, text: &'a str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let begins = std::iter::once(0).chain(ends.map(|(end, _)| end + 1)).collect();
+        Self { name, text, begins }
+    }
+
+    /// Of the line that holds the byte, from 1.
+    fn number(&self, byte: usize) -> usize {
+        self.begins.partition_point(|begin| *begin <= byte)
+    }
+
     /// The first fault of each line: others there mostly follow from it.
     fn tell(&self, errors: &[Error], report: &mut Report) {
         let start = |error: &Error| error.span().map_or(0, |span| span.start);
         let mut errors: Vec<_> = errors.iter().map(|error| (start(error), error)).collect();
         errors.sort_by_key(|(start, _)| *start);
-        errors.dedup_by_key(|(start, _)| {
-            self.text.get(..*start).unwrap_or(self.text).matches('\n').count()
-        });
+        errors.dedup_by_key(|(start, _)| self.number(*start));
         for (start, error) in errors {
             report.fault_at(&self.place(start), "", error.message(), REMEDY);
         }

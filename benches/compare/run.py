@@ -579,6 +579,9 @@ class Harness:
                 pass
         best = None
         for attempt in range(1 + self.a.retries):
+            # What it writes goes where files of the last round were: memory that a virtual machine touches for the first time is dear,
+            # and it is not the subject that makes it so.
+            subj.log.truncate(0)
             n0 = subj.counted()
             b0, k0, c0, h0, l0 = busy_s(), os.times(), cpu_s(subj.pidlist), cpu_s(hs), cpu_s(load)
             w0 = time.time()

@@ -22,7 +22,7 @@ thread_local! {
 struct Own {
     /// Beside which it stands.
     shared: Weak<Connection>,
-    /// `None`: not yet, or it could not be made.
+    /// `None`: not yet.
     connection: Option<Connection>,
 }
 
@@ -62,7 +62,15 @@ fn begin(link: &Link, shared: &Arc<Connection>) {
 
 /// Makes it, and asks it now and then whether it is alive, so that no request finds out.
 async fn keep(link: Weak<Link>, shared: Weak<Connection>, mut dialer: Dialer, patience: Duration) {
-    let Ok(Ok(connection)) = timeout(DIAL, dialer.dial()).await else { return };
+    let connection = loop {
+        if let Ok(Ok(connection)) = timeout(DIAL, dialer.dial()).await {
+            break connection;
+        }
+        sleep(IDLE).await;
+        if shared.strong_count() == 0 {
+            return forget(&shared);
+        }
+    };
     OWN.with_borrow_mut(|all| {
         if let Some(own) = all.iter_mut().find(|own| own.is_beside(shared.as_ptr())) {
             own.connection = Some(connection.clone());
@@ -77,5 +85,9 @@ async fn keep(link: Weak<Link>, shared: Weak<Connection>, mut dialer: Dialer, pa
             break;
         }
     }
+    forget(&shared);
+}
+
+fn forget(shared: &Weak<Connection>) {
     OWN.with_borrow_mut(|all| all.retain(|own| !own.is_beside(shared.as_ptr())));
 }
